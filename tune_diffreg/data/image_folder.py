@@ -1,0 +1,63 @@
+"""Any folder of images, nested or not, brought to one size and one number of channels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torchvision.io import ImageReadMode, decode_image
+from torchvision.transforms.v2 import functional as F
+
+from tune_diffreg.errors import InputError
+
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".gif", ".webp")
+_NAMED = 5
+
+Progress = Callable[[int, int], None]
+
+
+def image_folder(
+    root: Path, channels: int, size: int, progress: Progress | None = None
+) -> torch.Tensor:
+    """All images below `root`, `(N, channels, size, size) uint8`, in the order of their paths.
+
+    The shorter side is resized to `size` with antialiasing and the centre is cut out.
+
+    Args:
+        progress: called with (images read, images in all) after each one.
+
+    Raises:
+        InputError: no folder, no images in it, or images that cannot be read, by name.
+    """
+    if not root.is_dir():
+        raise InputError(f"data.path: {root} is not a folder")
+    paths = sorted(p for p in root.rglob("*") if p.suffix.lower() in EXTENSIONS and p.is_file())
+    if not paths:
+        raise InputError(f"data.path: no images ({', '.join(EXTENSIONS)}) in or below {root}")
+    images = torch.empty((len(paths), channels, size, size), dtype=torch.uint8)
+    unreadable = []
+    for index, path in enumerate(paths):
+        try:
+            images[index] = _read(path, channels, size)
+        except (RuntimeError, OSError, ValueError):
+            unreadable.append(str(path.relative_to(root)))
+        if progress is not None:
+            progress(index + 1, len(paths))
+    if unreadable:
+        more = len(unreadable) - _NAMED
+        names = ", ".join(unreadable[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+        raise InputError(
+            f"data.path: {len(unreadable)} of {len(paths)} images in {root} cannot be read: "
+            f"{names}; repair or remove them"
+        )
+    return images
+
+
+def _read(path: Path, channels: int, size: int) -> torch.Tensor:
+    mode = ImageReadMode.GRAY if channels == 1 else ImageReadMode.RGB
+    image = decode_image(str(path), mode=mode)
+    if image.ndim == 4:  # an animation: its first frame
+        image = image[0]
+    image = F.resize(image, [size], antialias=True)
+    return F.center_crop(image, [size, size])

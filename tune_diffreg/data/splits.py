@@ -1,0 +1,62 @@
+"""Three disjoint splits of one set of images."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import torch
+
+from tune_diffreg.errors import InputError
+from tune_diffreg.seeds import generator
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The images of a study, each `(N, C, H, W) uint8`; the search never sees `test`."""
+
+    train: torch.Tensor
+    validation: torch.Tensor
+    test: torch.Tensor
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the bytes of all three splits: equal data, equal digest."""
+        sha = hashlib.sha256()
+        for images in (self.train, self.validation, self.test):
+            sha.update(str(tuple(images.shape)).encode())
+            sha.update(images.contiguous().numpy().tobytes())
+        return sha.hexdigest()
+
+    def duplicates(self) -> dict[str, int]:
+        """How many images of each split are pixel for pixel in an earlier split or place.
+
+        Copies across splits make memorisation look like generalisation; copies inside the
+        training split hide it from the nearest-neighbour ratio.
+        """
+        seen = set[bytes]()
+        counts = {}
+        for name in ("train", "validation", "test"):
+            images = getattr(self, name)
+            keys = [image.numpy().tobytes() for image in images.contiguous()]
+            earlier = len(keys) - len(set(keys)) if name == "train" else 0
+            counts[name] = earlier or sum(key in seen for key in keys)
+            seen.update(keys)
+        return counts
+
+
+def cut(images: torch.Tensor, train: int, validation: int, test: int, seed: int) -> Splits:
+    """Draws three disjoint splits from `images` (N, C, H, W).
+
+    Raises:
+        InputError: there are fewer images than the splits need together.
+    """
+    needed = train + validation + test
+    if needed > len(images):
+        raise InputError(
+            f"data: the splits need {needed:,} images ({train:,} train, {validation:,} validation, "
+            f"{test:,} test), but the source has {len(images):,}"
+        )
+    order = torch.randperm(len(images), generator=generator(seed, "splits"))
+    parts = order[:needed].split([train, validation, test])
+    return Splits(*(images[part].contiguous() for part in parts))

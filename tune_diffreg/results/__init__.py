@@ -1,0 +1,26 @@
+"""What a study leaves behind: its folder, its journal, and the tables made from them.
+
+Search writes it; tracking, report and production read it.
+"""
+
+from tune_diffreg.results.files import write_atomically
+from tune_diffreg.results.folder import StudyFolder, list_studies, open_study
+from tune_diffreg.results.journal import Journal, read_journal
+from tune_diffreg.results.summary import best_trial, summarize, write_results
+from tune_diffreg.results.trials import RungReport, TrialRecord, replay, wall_seconds
+
+__all__ = [
+    "Journal",
+    "RungReport",
+    "StudyFolder",
+    "TrialRecord",
+    "best_trial",
+    "list_studies",
+    "open_study",
+    "read_journal",
+    "replay",
+    "summarize",
+    "wall_seconds",
+    "write_atomically",
+    "write_results",
+]

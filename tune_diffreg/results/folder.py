@@ -1,0 +1,141 @@
+"""The folder of a study, `<storage>/<name>/`: what is where, who may write, what exists."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from tune_diffreg.errors import InputError, did_you_mean, explain
+from tune_diffreg.results.files import to_yaml, write_atomically
+from tune_diffreg.study import Study, read_yaml
+
+
+@dataclass(frozen=True)
+class StudyFolder:
+    """Paths of one study's files."""
+
+    storage: Path
+    name: str
+
+    @property
+    def root(self) -> Path:
+        return self.storage / self.name
+
+    @property
+    def study(self) -> Path:
+        return self.root / "study.yaml"
+
+    @property
+    def journal(self) -> Path:
+        return self.root / "journal.jsonl"
+
+    @property
+    def proposals(self) -> Path:
+        """Optuna's study, in SQLite."""
+        return self.root / "optuna.db"
+
+    @property
+    def trials_csv(self) -> Path:
+        return self.root / "trials.csv"
+
+    @property
+    def summary(self) -> Path:
+        return self.root / "summary.json"
+
+    @property
+    def best(self) -> Path:
+        return self.root / "best.yaml"
+
+    @property
+    def report(self) -> Path:
+        return self.root / "report.html"
+
+    @property
+    def delivery(self) -> Path:
+        """How far MLflow has been told."""
+        return self.root / "mlflow.json"
+
+    @property
+    def log(self) -> Path:
+        return self.root / "log.txt"
+
+    def trial(self, trial_id: str) -> Path:
+        return self.root / "trials" / trial_id
+
+    def create(self, study: Study) -> None:
+        """Makes the folder for a study, or checks that the one there is of the same study.
+
+        Raises:
+            InputError: the storage cannot be written, or holds another study of that name.
+        """
+        if self.study.exists():
+            if self.read_study() != study:
+                raise InputError(
+                    f"{self.root} holds a study {self.name!r} made from another file; choose "
+                    "another name (--set name=...) or another --storage"
+                )
+            return
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            write_atomically(self.study, to_yaml(study.model_dump(mode="json")))
+        except OSError as error:
+            raise InputError(f"{self.root} cannot be written ({error.strerror})") from None
+
+    def read_study(self) -> Study:
+        """The study as it was started.
+
+        Raises:
+            InputError: the file is missing or damaged.
+        """
+        try:
+            return Study.model_validate(read_yaml(self.study))
+        except ValidationError as error:
+            raise InputError(f"{self.study}: {explain(error)}") from None
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keeps a second process from running the same study.
+
+        Raises:
+            InputError: one is running it now.
+        """
+        with (self.root / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise InputError(f"study {self.name!r} is being run by another process") from None
+            yield
+
+    def is_locked(self) -> bool:
+        """Whether a process is running the study now."""
+        try:
+            with self.lock():
+                return False
+        except InputError:
+            return True
+        except OSError:  # a folder that may only be read
+            return False
+
+
+def list_studies(storage: Path) -> list[StudyFolder]:
+    """All studies in a storage folder, by name."""
+    found = storage.glob("*/study.yaml") if storage.is_dir() else iter(())
+    return sorted((StudyFolder(storage, p.parent.name) for p in found), key=lambda f: f.name)
+
+
+def open_study(storage: Path, name: str) -> StudyFolder:
+    """The folder of an existing study.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    known = [folder.name for folder in list_studies(storage)]
+    if name not in known:
+        hint = did_you_mean(name, known) or (f"; there are {', '.join(known)}" if known else "")
+        raise InputError(f"no study {name!r} in {storage}{hint}")
+    return StudyFolder(storage, name)

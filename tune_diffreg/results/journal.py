@@ -1,0 +1,72 @@
+"""The journal of a study: every decision, one line of JSON each, durable before it takes effect.
+
+Everything else in the folder can be made again from it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tune_diffreg.errors import InputError
+
+Event = dict[str, Any]
+
+
+class Journal:
+    """Appends to a journal file. One process at a time; `StudyFolder.lock` sees to that."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("a+b")
+        self._drop_torn_line()
+
+    def append(self, event: str, **content: Any) -> Event:
+        """Writes one event and returns it once it is on the disk."""
+        record: Event = {"event": event, "time": round(time.time(), 3), **content}
+        self._file.write(json.dumps(record, allow_nan=False).encode() + b"\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        return record
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _drop_torn_line(self) -> None:
+        """A line without its end was being written when the machine went down: never in effect."""
+        self._file.seek(0)
+        content = self._file.read()
+        self._file.truncate(content.rfind(b"\n") + 1)
+        self._file.seek(0, os.SEEK_END)
+
+
+def read_journal(path: Path) -> list[Event]:
+    """All events, in order; also while another process appends to the file.
+
+    Raises:
+        InputError: a line in the middle is damaged.
+    """
+    return [event for event, _ in events_from(path, 0)]
+
+
+def events_from(path: Path, offset: int) -> Iterator[tuple[Event, int]]:
+    """Events from a byte offset on, each with the offset after it; a torn last line is left.
+
+    Raises:
+        InputError: a line is damaged, or there is no journal.
+    """
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    return
+                offset += len(line)
+                yield json.loads(line), offset
+    except FileNotFoundError:
+        raise InputError(f"{path}: the study's journal is missing") from None
+    except ValueError:
+        raise InputError(f"{path}: the study's journal is damaged at byte {offset:,}") from None

@@ -1,0 +1,151 @@
+"""`summary.json`, `trials.csv` and `best.yaml`: the contract that scripts rely on."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable
+from importlib.metadata import version
+from typing import Any, Literal
+
+import pandas as pd
+
+import tune_diffreg
+from tune_diffreg.results.files import to_json, to_yaml, write_atomically
+from tune_diffreg.results.folder import StudyFolder
+from tune_diffreg.results.trials import ENDED, TrialRecord
+from tune_diffreg.study import Study, TrialConfig
+from tune_diffreg.study.space import value_at
+
+State = Literal["complete", "interrupted", "failed"]
+_RECORDED_PACKAGES = ("torch", "torchvision", "diffusers", "ray", "optuna", "mlflow")
+
+
+def best_trial(study: Study, records: Iterable[TrialRecord]) -> TrialRecord | None:
+    """The best trial of full length: a feasible one before any other; None if there is none."""
+    complete = [record for record in records if record.state == "complete"]
+    return min(complete, key=lambda r: study.objective.rank(r.scores), default=None)
+
+
+def summarize(
+    study: Study, records: dict[str, TrialRecord], state: State, wall_s: float
+) -> dict[str, Any]:
+    """The content of `summary.json`."""
+    trials = list(records.values())
+    best = best_trial(study, trials)
+    return {
+        "study": study.name,
+        "state": state,
+        "trials": {
+            "total": len(trials),
+            **{ended: sum(r.state == ended for r in trials) for ended in ENDED},
+        },
+        "objective": {
+            "metric": study.objective.metric,
+            "samples": study.evaluation.samples,
+            "split": "validation",
+        },
+        "best": best and _best(study, best),
+        "baselines": {
+            record.baseline: _result(study, record)
+            for record in trials
+            if record.baseline and record.state == "complete"
+        },
+        "confirmation": None,
+        "audit": None,
+        "images_seen": sum(record.images for record in trials),
+        "wall_s": round(wall_s, 1),
+    }
+
+
+def write_results(
+    folder: StudyFolder,
+    study: Study,
+    records: dict[str, TrialRecord],
+    state: State,
+    wall_s: float,
+    provenance: dict[str, str],
+) -> dict[str, Any]:
+    """Writes the three files, each whole or not at all, and returns the summary.
+
+    Args:
+        provenance: what else `best.yaml` says of its origin, such as hashes of data and features.
+    """
+    summary = summarize(study, records, state, wall_s)
+    write_atomically(folder.trials_csv, trials_table(study, records).to_csv(index=False))
+    write_atomically(folder.summary, to_json(summary))
+    best = best_trial(study, records.values())
+    if best is not None:
+        write_atomically(folder.best, to_yaml(best_config(study, best, provenance)))
+    return summary
+
+
+def trials_table(study: Study, records: dict[str, TrialRecord]) -> pd.DataFrame:
+    """One row a trial: id, state, rung, every searched value, every metric, seconds, images."""
+    rows = []
+    for record in records.values():
+        config = study.trial_config(record.values)
+        last = record.reports[-1] if record.reports else None
+        rows.append(
+            {
+                "id": record.id,
+                "baseline": record.baseline,
+                "control": record.control,
+                "state": record.state,
+                "rung": max((r for r in study.rungs() if r <= record.images), default=0),
+                **{path: _searched_value(study, config, path) for path in study.search.space},
+                **record.scores,
+                "seconds": last and last.seconds,
+                "images_seen": record.images,
+                "reason": record.reason,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def best_config(study: Study, best: TrialRecord, provenance: dict[str, str]) -> dict[str, Any]:
+    """The content of `best.yaml`: what `export` and `train` read."""
+    return {
+        "schema": 1,
+        "study": study.name,
+        "trial_id": best.id,
+        "result": {
+            "metric": study.objective.metric,
+            "samples": study.evaluation.samples,
+            "split": "validation",
+            "feasible": study.objective.violation(best.scores) == 0,
+            "scores": dict(best.scores),
+        },
+        "config": study.trial_config(best.values).model_dump(mode="json"),
+        "resources": study.resources.model_dump(mode="json"),
+        "provenance": {
+            **provenance,
+            "tune-diffreg": tune_diffreg.__version__,
+            "python": platform.python_version(),
+            **{package: version(package) for package in _RECORDED_PACKAGES},
+        },
+    }
+
+
+def _best(study: Study, record: TrialRecord) -> dict[str, Any]:
+    return {
+        "trial_id": record.id,
+        "config": study.trial_config(record.values).model_dump(mode="json"),
+        **_result(study, record),
+        "feasible": study.objective.violation(record.scores) == 0,
+    }
+
+
+def _result(study: Study, record: TrialRecord) -> dict[str, Any]:
+    return {
+        "value": record.scores[study.objective.metric],
+        "constraints": {name: record.scores[name] for name in study.objective.constraints},
+    }
+
+
+def _searched_value(study: Study, config: TrialConfig, path: str) -> Any:
+    """The value in effect; None (an empty field) where a condition keeps it out of use."""
+    distribution = study.search.space[path]
+    if not distribution.applies({p: value_at(config, p) for p in study.search.space}):
+        return None
+    value = value_at(config, path)
+    return "null" if value is None else value  # a null that was chosen is not an empty field

@@ -1,0 +1,1 @@
+"""Choosing among MANY: space, proposals, halving, trial, controller."""

@@ -1,0 +1,37 @@
+"""The study file: what a user may write, read and validated. Imports no other room."""
+
+from tune_diffreg.study.file import read_study, read_yaml
+from tune_diffreg.study.sections import (
+    Augmentation,
+    Data,
+    Diffusion,
+    Evaluation,
+    Model,
+    Optimizer,
+    Regularization,
+    Schedule,
+    Training,
+    TrialConfig,
+)
+from tune_diffreg.study.space import Distribution
+from tune_diffreg.study.study import Halving, Objective, Search, Study
+
+__all__ = [
+    "Augmentation",
+    "Data",
+    "Diffusion",
+    "Distribution",
+    "Evaluation",
+    "Halving",
+    "Model",
+    "Objective",
+    "Optimizer",
+    "Regularization",
+    "Schedule",
+    "Search",
+    "Study",
+    "Training",
+    "TrialConfig",
+    "read_study",
+    "read_yaml",
+]

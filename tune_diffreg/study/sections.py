@@ -1,0 +1,185 @@
+"""The complete configuration of one training: every setting, its limits and its default.
+
+`docs/study-file.md` is generated from the descriptions here and in `study.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Images = Annotated[int, Field(ge=1)]
+
+
+def _list_to_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+class Settings(BaseModel):
+    """Base of all sections: unknown keys and silent conversions are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Data(Settings):
+    source: Literal["digits", "cifar10", "image_folder"] = Field(
+        description="where the images come from"
+    )
+    path: str | None = Field(
+        None, description="folder of the images (image_folder) or of the downloaded set (cifar10)"
+    )
+    train: Images = Field(description="number of training images")
+    validation: Images = Field(description="number of images that the search is scored against")
+    test: Images = Field(description="number of images that the search never sees")
+    seed: int = Field(0, ge=0, description="which images go into which split")
+
+    @model_validator(mode="after")
+    def _path_where_needed(self) -> Self:
+        if self.source != "digits" and self.path is None:
+            raise ValueError(f"source {self.source!r} needs 'path', the folder that holds it")
+        return self
+
+
+class Model(Settings):
+    """Arguments of diffusers' `UNet2DModel`, by its own names."""
+
+    in_channels: Literal[1, 3] = Field(description="1 for grayscale, 3 for RGB")
+    sample_size: int = Field(ge=4, description="side of the square images, pixels")
+    block_out_channels: Annotated[tuple[Images, ...], BeforeValidator(_list_to_tuple)] = Field(
+        description="channels at each resolution, finest first"
+    )
+    down_block_types: Annotated[
+        tuple[Literal["DownBlock2D", "AttnDownBlock2D"], ...], BeforeValidator(_list_to_tuple)
+    ] = Field(description="one a resolution, finest first")
+    up_block_types: Annotated[
+        tuple[Literal["UpBlock2D", "AttnUpBlock2D"], ...], BeforeValidator(_list_to_tuple)
+    ] = Field(description="one a resolution, coarsest first")
+    layers_per_block: int = Field(2, ge=1, description="residual blocks at each resolution")
+    attention_head_dim: int = Field(8, ge=1, description="channels of an attention head")
+    norm_num_groups: int = Field(32, ge=1, description="groups of the group normalisation")
+
+    @model_validator(mode="after")
+    def _shapes_fit(self) -> Self:
+        levels = len(self.block_out_channels)
+        if not levels or {len(self.down_block_types), len(self.up_block_types)} != {levels}:
+            raise ValueError(
+                "block_out_channels, down_block_types and up_block_types must be of one length"
+            )
+        if self.sample_size % 2 ** (levels - 1):
+            raise ValueError(
+                f"sample_size {self.sample_size} cannot be halved {levels - 1} times; "
+                f"use a multiple of {2 ** (levels - 1)}"
+            )
+        for channels in self.block_out_channels:
+            if channels % self.norm_num_groups or channels % min(self.attention_head_dim, channels):
+                raise ValueError(
+                    f"block_out_channels {channels} must be a multiple of norm_num_groups "
+                    f"({self.norm_num_groups}) and attention_head_dim ({self.attention_head_dim})"
+                )
+        return self
+
+
+class Schedule(Settings):
+    name: Literal["linear", "cosine", "sigmoid", "hybrid"] = Field(
+        "cosine", description="noise schedule; hybrid blends linear and cosine in log-SNR"
+    )
+    blend: Fraction = Field(0.5, description="hybrid only: 0 is linear, 1 is cosine")
+
+
+class Diffusion(Settings):
+    timesteps: int = Field(1000, ge=2, le=10_000, description="steps of the forward process")
+    prediction_type: Literal["epsilon", "v_prediction"] = Field(
+        "epsilon", description="what the network predicts"
+    )
+    schedule: Schedule = Field(default_factory=Schedule)
+
+
+class Regularization(Settings):
+    residual_dropout: float = Field(0.0, ge=0, lt=1, description="dropout in residual blocks")
+    attention_dropout: float = Field(0.0, ge=0, lt=1, description="dropout on attention outputs")
+    stochastic_depth: Fraction = Field(
+        0.0, description="probability that an image skips a residual branch"
+    )
+
+
+class Augmentation(Settings):
+    horizontal_flip: Fraction = Field(0.0, description="probability of a mirror image")
+    translate: float = Field(
+        0.0, ge=0, le=0.5, description="largest shift, as a fraction of the side (whole pixels)"
+    )
+    crop: float = Field(
+        0.0, ge=0, le=0.9, description="largest part of the side that a random crop removes"
+    )
+    color_jitter: Fraction = Field(
+        0.0, description="strength of brightness, contrast and (RGB) saturation changes"
+    )
+
+
+class Optimizer(Settings):
+    learning_rate: float = Field(1e-3, gt=0, le=1, description="AdamW's peak learning rate")
+    weight_decay: float = Field(
+        0.0, ge=0, le=100, description="AdamW's decay, on weight matrices and kernels alone"
+    )
+    clip_norm: Annotated[float, Field(gt=0)] | None = Field(
+        1.0, description="largest norm of the gradient; null clips nothing"
+    )
+    warmup: int = Field(0, ge=0, description="images seen while the learning rate rises from 0")
+
+
+class Training(Settings):
+    batch_size: Images = Field(32, description="images a step")
+    images: Images = Field(description="full length of a training, in images seen")
+    ema: float = Field(0.999, ge=0, lt=1, description="decay a step of the averaged weights")
+    seed: int = Field(0, ge=0, description="initial weights and every draw of the training")
+
+
+class Evaluation(Settings):
+    features: Literal["digits_cnn", "inception", "pixels"] = Field(
+        description="feature extractor of the Fréchet distance"
+    )
+    weights: str | None = Field(
+        None, description="inception only: file of the weights; null looks in torch's cache"
+    )
+    samples: int = Field(512, ge=2, description="images generated for a score")
+    steps: int = Field(20, ge=1, description="DDIM steps a generated image")
+    latents: int = Field(0, ge=0, description="generated image i starts from seed `latents` + i")
+
+
+class TrialConfig(Settings):
+    """The complete configuration of one training."""
+
+    data: Data
+    model: Model
+    diffusion: Diffusion = Field(default_factory=Diffusion)
+    regularization: Regularization = Field(default_factory=Regularization)
+    augmentation: Augmentation = Field(default_factory=Augmentation)
+    optimizer: Optimizer = Field(default_factory=Optimizer)
+    training: Training
+    evaluation: Evaluation
+
+    @model_validator(mode="after")
+    def _sections_agree(self) -> Self:
+        about_digits = self.data.source == "digits" or self.evaluation.features == "digits_cnn"
+        if about_digits and (self.model.in_channels, self.model.sample_size) != (1, 8):
+            raise ValueError(
+                "the digits are 8x8 grayscale: data.source 'digits' and evaluation.features "
+                "'digits_cnn' need model.in_channels 1 and model.sample_size 8"
+            )
+        if self.data.source == "cifar10" and self.model.in_channels != 3:
+            raise ValueError("cifar10 is RGB: data.source 'cifar10' needs model.in_channels 3")
+        if self.evaluation.steps > self.diffusion.timesteps:
+            raise ValueError("evaluation.steps must not exceed diffusion.timesteps")
+        return self
+
+    @property
+    def distance(self) -> str:
+        """Name of the Fréchet distance: `fid` is reserved for Inception's features."""
+        features = self.evaluation.features
+        return "fid" if features == "inception" else f"fd_{features}"
+
+    @property
+    def score_names(self) -> tuple[str, ...]:
+        """The scores of a trial that can be an objective or a constraint; less is better."""
+        return (self.distance, "memorized_fraction", "validation_loss", "train_loss", "loss_gap")

@@ -1,0 +1,136 @@
+"""The search space: distributions over dotted paths into the configuration of a trial."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any, Self, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from tune_diffreg.errors import did_you_mean
+
+Value = bool | int | float | str | None
+
+
+class Distribution(BaseModel):
+    """What a setting may be, in the words of Optuna's `suggest_*`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    low: int | float | None = Field(None, description="smallest value")
+    high: int | float | None = Field(None, description="largest value")
+    log: bool = Field(False, description="draw evenly in the logarithm")
+    step: int | float | None = Field(None, description="distance of the values from `low` on")
+    choices: list[Any] | None = Field(None, description="the values, in place of a range")
+    when: dict[str, Any] | None = Field(
+        None, description="searched setting -> value or list of values with which this is searched"
+    )
+
+    @model_validator(mode="after")
+    def _range_or_choices(self) -> Self:
+        if self.choices is not None:
+            if any(v is not None for v in (self.low, self.high, self.step)) or self.log:
+                raise ValueError("give either choices or low and high, not both")
+            if not self.choices:
+                raise ValueError("choices is empty")
+            if not all(isinstance(choice, Value) for choice in self.choices):
+                raise ValueError("choices must be numbers, texts, true, false or null")
+            return self
+        if self.low is None or self.high is None:
+            raise ValueError("give low and high, or choices")
+        if self.low > self.high:
+            raise ValueError(f"low {self.low} is above high {self.high}")
+        if self.log and self.low <= 0:
+            raise ValueError(f"log needs a low above 0, found {self.low}")
+        if self.step is not None and (self.log or self.step <= 0):
+            raise ValueError("step must be above 0 and does not go with log")
+        return self
+
+    def extremes(self) -> list[Any]:
+        """Values such that, if each is allowed for the setting, all are."""
+        return list(self.choices) if self.choices is not None else [self.low, self.high]
+
+    def contains(self, value: Any) -> bool:
+        """Whether a trial could be given this value."""
+        if self.choices is not None:
+            return any(value == choice and type(value) is type(choice) for choice in self.choices)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        assert self.low is not None and self.high is not None
+        if not self.low <= value <= self.high:
+            return False
+        if self.step is None:
+            return True
+        steps = (value - self.low) / self.step
+        return abs(steps - round(steps)) < 1e-9
+
+    def applies(self, values: Mapping[str, Any]) -> bool:
+        """Whether this setting is searched in a trial that already has `values`."""
+        return all(
+            key in values and values[key] in as_list(wanted)
+            for key, wanted in (self.when or {}).items()
+        )
+
+
+def as_list(value: Any) -> list[Any]:
+    """A list as it is, anything else as a list of one."""
+    return value if isinstance(value, list) else [value]
+
+
+def override(config: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of the nested `config` with each dotted path of `values` set."""
+    result = copy.deepcopy(dict(config))
+    for path, value in values.items():
+        *sections, key = path.split(".")
+        inner = result
+        for section in sections:
+            below = inner.setdefault(section, {})
+            if not isinstance(below, dict):
+                raise ValueError(f"{path}: {section!r} is a single setting, not a section")
+            inner = below
+        inner[key] = value
+    return result
+
+
+def value_at(config: BaseModel, path: str) -> Any:
+    """The value of the setting at a dotted path."""
+    value: Any = config
+    for part in path.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def require_setting(model: type[BaseModel], path: str) -> None:
+    """Checks that a dotted path leads to a single setting of `model`.
+
+    Raises:
+        ValueError: it leads nowhere, or to a whole section.
+    """
+    if takes_float(model, path) is None:
+        raise ValueError(f"{path} is a whole section; name one setting in it")
+
+
+def takes_float(model: type[BaseModel], path: str) -> bool | None:
+    """Whether the setting at a dotted path is real-valued; None for a whole section.
+
+    Raises:
+        ValueError: there is no such setting.
+    """
+    annotation: Any = model
+    for part in path.split("."):
+        fields = getattr(annotation, "model_fields", {})
+        if part not in fields:
+            hint = did_you_mean(part, list(fields))
+            raise ValueError(f"there is no setting {path!r}{hint}")
+        annotation = fields[part].annotation
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return None
+    return annotation is float or "float" in _type_names(annotation)
+
+
+def _type_names(annotation: Any) -> set[str]:
+    inner = get_args(annotation)
+    if not inner:
+        return {getattr(annotation, "__name__", "")}
+    return set().union(*(_type_names(part) for part in inner))

@@ -1,0 +1,163 @@
+"""The study file: one training's configuration, what to vary, and how to search."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from typing import Any, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from tune_diffreg.errors import explain
+from tune_diffreg.study.sections import Images, Settings, TrialConfig
+from tune_diffreg.study.space import Distribution, as_list, override, require_setting
+
+
+class Search(Settings):
+    trials: int = Field(ge=1, description="number of trials, baselines included")
+    concurrent: Images | None = Field(
+        None, description="trials at a time; null means as many as the cluster holds"
+    )
+    seed: int = Field(0, ge=0, description="proposals and the choice of controls")
+    baselines: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="named fixed configurations, run first, never pruned"
+    )
+    space: dict[str, Distribution] = Field(
+        description="dotted path of a setting -> low, high, log, step, choices, when"
+    )
+
+
+class Bound(Settings):
+    max: float = Field(description="largest value that a feasible trial may have")
+
+
+class Objective(Settings):
+    metric: str = Field(description="score to minimise")
+    constraints: dict[str, Bound] = Field(
+        default_factory=dict, description="score -> {max: bound} that a trial must meet"
+    )
+
+    def violation(self, scores: Mapping[str, float]) -> float:
+        """How far a trial is from feasible: the excess over each bound, in units of the bound."""
+        return sum(
+            max(0.0, scores[name] - bound.max) / (abs(bound.max) or 1.0)
+            for name, bound in self.constraints.items()
+        )
+
+    def rank(self, scores: Mapping[str, float]) -> tuple[float, float]:
+        """Sorts trials from best to worst: feasible before infeasible, then by the metric."""
+        return self.violation(scores), scores[self.metric]
+
+
+class Halving(Settings):
+    first_rung: Images = Field(description="images seen at the first rung")
+    reduction_factor: int = Field(3, ge=2, description="one in this many continues; spacing of rungs")
+    controls: float = Field(
+        0.1, ge=0, le=1, description="fraction of proposed trials exempt from pruning"
+    )
+
+
+class Resources(Settings):
+    cpu: int = Field(1, ge=1, description="CPU cores of a trial, and its torch threads")
+    gpu: float = Field(0.0, ge=0, le=1, description="GPU share of a trial")
+
+
+class Tracking(Settings):
+    uri: str | None = Field(None, description="MLflow tracking URI; null: SQLite beside the results")
+
+
+class Study(TrialConfig):
+    """One file, one search."""
+
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$",
+        description="letters, digits, '.', '_' and '-'; names the results folder",
+    )
+    search: Search
+    objective: Objective
+    halving: Halving | None = Field(None, description="null prunes nothing")
+    resources: Resources = Field(default_factory=Resources)
+    tracking: Tracking = Field(default_factory=Tracking)
+
+    @model_validator(mode="after")
+    def _search_fits(self) -> Self:
+        if not self.search.space:
+            raise ValueError("search.space is empty; name at least one setting to vary")
+        if len(self.search.baselines) > self.search.trials:
+            raise ValueError(
+                f"search.trials {self.search.trials} leaves no room for "
+                f"{len(self.search.baselines)} baselines"
+            )
+        for metric in (self.objective.metric, *self.objective.constraints):
+            if metric not in self.score_names:
+                raise ValueError(
+                    f"objective: no score {metric!r} with evaluation.features "
+                    f"{self.evaluation.features!r}; there are {', '.join(self.score_names)}"
+                )
+        if self.halving is not None and self.halving.first_rung >= self.training.images:
+            raise ValueError(
+                f"halving.first_rung {self.halving.first_rung} must lie below training.images "
+                f"{self.training.images}"
+            )
+        for path, distribution in self.search.space.items():
+            self._check_searchable(path)
+            for value in distribution.extremes():
+                self._check_override(f"search.space.{path}", {path: value})
+            for key, wanted in (distribution.when or {}).items():
+                if key not in self.search.space:
+                    raise ValueError(f"search.space.{path}: 'when' names {key!r}, not searched")
+                if not all(self.search.space[key].contains(v) for v in as_list(wanted)):
+                    raise ValueError(f"search.space.{path}: {key} can never be {wanted!r}")
+        list(self.search_order())
+        for name, overrides in self.search.baselines.items():
+            for path in overrides:
+                self._check_searchable(path)
+            self._check_override(f"search.baselines.{name}", overrides)
+        return self
+
+    def _check_searchable(self, path: str) -> None:
+        section = path.split(".")[0]
+        if section in ("data", "evaluation") or path == "training.images":
+            raise ValueError(f"search: {path} must be equal in all trials, or scores do not compare")
+        require_setting(TrialConfig, path)
+
+    def _check_override(self, where: str, overrides: Mapping[str, Any]) -> None:
+        try:
+            self.trial_config(overrides)
+        except ValidationError as error:
+            raise ValueError(f"{where}: {explain(error)}") from None
+
+    def trial_config(self, overrides: Mapping[str, Any]) -> TrialConfig:
+        """The study's configuration with `overrides` (dotted path -> value) put in.
+
+        Raises:
+            ValueError: an override names no setting, or has a value that is not allowed.
+        """
+        plain = self.model_dump(include=set(TrialConfig.model_fields))
+        return TrialConfig.model_validate(override(plain, overrides))
+
+    def rungs(self) -> tuple[int, ...]:
+        """Milestones in images seen, rising; the last is the full length."""
+        end = self.training.images
+        if self.halving is None:
+            return (end,)
+        factor = self.halving.reduction_factor
+        marks = (self.halving.first_rung * factor**k for k in itertools.count())
+        return (*itertools.takewhile(lambda images: images < end, marks), end)
+
+    def search_order(self) -> Iterator[str]:
+        """Searched paths such that each comes after those that its `when` names.
+
+        Raises:
+            ValueError: two `when` depend on each other.
+        """
+        waiting, done = dict(self.search.space), set[str]()
+        while waiting:
+            ready = [p for p, d in waiting.items() if done.issuperset(d.when or {})]
+            if not ready:
+                raise ValueError(f"search.space: 'when' goes in a circle: {', '.join(waiting)}")
+            for path in ready:
+                done.add(path)
+                del waiting[path]
+                yield path
+

@@ -88,12 +88,21 @@ class Trainer:
         Raises:
             Diverged: it is not a finite number.
         """
+        self.check_finite()
         mean = self._loss_sum.item() / max(self._loss_steps, 1)
         self._loss_sum.zero_()
         self._loss_steps = 0
-        if not math.isfinite(mean):
-            raise Diverged(f"the training loss became {mean} by {self.images_seen:,} images seen")
         return mean
+
+    def check_finite(self) -> None:
+        """Waits for the device and looks whether training still makes sense.
+
+        Raises:
+            Diverged: the loss is not a finite number.
+        """
+        total = self._loss_sum.item()
+        if not math.isfinite(total):
+            raise Diverged(f"the training loss became {total} by {self.images_seen:,} images seen")
 
     def state_dict(self) -> dict[str, Any]:
         """All that the rest of the training depends on."""

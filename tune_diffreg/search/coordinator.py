@@ -40,6 +40,7 @@ class Coordinator:
     def __init__(self, study: Study, folder: StudyFolder, listener: Listener) -> None:
         self._study = study
         self._listener = listener
+        self.interrupted = False
         self._journal = Journal(folder.journal)
         events = read_journal(folder.journal)
         self.records = replay(events)
@@ -62,6 +63,8 @@ class Coordinator:
 
         None when no more are to be started.
         """
+        if self.interrupted:
+            return None
         if self._to_continue:
             return self._assignment(self._to_continue.pop(0))
         index = len(self.records)
@@ -98,9 +101,7 @@ class Coordinator:
             return Decision.PRUNE
         if any(report.images == images for report in record.reports):
             return Decision.CONTINUE
-        decision = self._halving.report(
-            trial_id, images, self._study.objective.rank(scores), self._exempt(record)
-        )
+        decision = self._judge(record, images, scores)
         self._note(
             "report",
             trial=trial_id,
@@ -125,6 +126,13 @@ class Coordinator:
         """Passes on that a trial is alive between rungs; not a decision, so not in the journal."""
         self._listener({"event": "progress", "trial": trial_id, "images": images})
 
+    def interrupt(self) -> None:
+        """Starts no more trials and stops each running one at its next sign of life.
+
+        They have not ended: a coordinator made from the journal later goes on with them.
+        """
+        self.interrupted = True
+
     def close(self) -> None:
         self._note("stop", finished=self.finished)
         self._journal.close()
@@ -133,8 +141,7 @@ class Coordinator:
         """Fills the rungs from the journal, and tells the proposals what they were not in time."""
         for event in events:
             if event["event"] == "report":
-                rank = self._study.objective.rank(event["scores"])
-                self._halving.report(event["trial"], event["images"], rank)
+                self._judge(self.records[event["trial"]], event["images"], event["scores"])
         for record in self.records.values():
             if record.proposal is not None:
                 for report in record.reports:
@@ -152,8 +159,14 @@ class Coordinator:
             self._to_continue.remove(record)
             self._end(record, _END_OF[Decision(last["decision"])])
 
-    def _exempt(self, record: TrialRecord) -> bool:
-        return record.control or record.baseline is not None
+    def _judge(self, record: TrialRecord, images: int, scores: Mapping[str, float]) -> Decision:
+        """Baselines run to the end and set no standard at the rungs: they are chosen, not drawn,
+        and an unregularised one would have every regularised trial pruned early."""
+        if record.baseline is not None:
+            done = images >= self._study.training.images
+            return Decision.COMPLETE if done else Decision.CONTINUE
+        rank = self._study.objective.rank(scores)
+        return self._halving.report(record.id, images, rank, exempt=record.control)
 
     def _start(self, trial_id: str, values: dict[str, Any], **content: Any) -> None:
         self._note("start", trial=trial_id, values=values, **content)
@@ -176,8 +189,7 @@ class Coordinator:
         }
         value = record.scores.get(objective.metric)
         if record.proposal is not None:
-            state = "failed" if value is None else record.state
-            self._proposals.tell(record.proposal, state, value, violations)
+            self._proposals.tell(record.proposal, record.state, value, violations)
         elif record.baseline is not None and record.state == "complete" and value is not None:
             config = self._study.trial_config(record.values)
             self._proposals.add_baseline(record.baseline, config, value, violations)

@@ -1,0 +1,107 @@
+"""A trial inside a Ray actor. The actor outlives the trial and takes the next one."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from ray import tune
+
+from tune_diffreg.diffusion import Diverged
+from tune_diffreg.search.trial import SAMPLES, Materials, Trial, best_device, save_sheet
+from tune_diffreg.study import TrialConfig
+
+# A result at least this often, so that the display moves and an interrupt is heeded.
+SLICE_SECONDS = 5.0
+# Between rungs a checkpoint is written when that costs at most this share of the time.
+CHECKPOINT_SHARE = 0.05
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What the driver gives to every actor, once."""
+
+    materials: Materials
+    rungs: tuple[int, ...]
+    trials_folder: Path
+    threads: int
+
+
+class TrialActor(tune.Trainable):
+    """Trains in slices; a result has `rung` and `scores` where it reached a rung.
+
+    A failure of the trial is a result too (`failure`), so that the actor lives on.
+    """
+
+    def setup(self, config: dict[str, Any], shared: Shared | None = None) -> None:
+        assert shared is not None
+        self._shared = shared
+        torch.set_num_threads(shared.threads)
+        self._begin(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self._begin(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        try:
+            return self._advance()
+        except Diverged as error:
+            return self._result(failure=str(error))
+        except Exception as error:
+            return self._result(failure=f"{type(error).__name__}: {error}")
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Nothing: a trial keeps its checkpoints in the study's folder itself."""
+
+    def load_checkpoint(self, checkpoint: dict[str, Any] | None) -> None:
+        """Nothing, likewise."""
+
+    def _begin(self, config: dict[str, Any]) -> None:
+        self._trial_id: str = config["trial_id"]
+        self._folder = self._shared.trials_folder / self._trial_id
+        self._config = TrialConfig.model_validate(config["config"])
+        self._ahead = [r for r in self._shared.rungs if r > max(config["reported"], default=0)]
+        self._trial: Trial | None = None
+        self._saved_at = time.monotonic()
+        self._save_cost = 0.0
+
+    def _advance(self) -> dict[str, Any]:
+        if self._trial is None:  # here and not in `setup`, so that its errors are the trial's
+            self._trial = Trial(self._config, self._shared.materials, best_device())
+            self._trial.load_checkpoint(self._folder)
+        rung = self._ahead[0]
+        if not self._trial.train(until=rung, seconds=SLICE_SECONDS):
+            self._trial.trainer.check_finite()
+            self._save_if_cheap()
+            return self._result()
+        del self._ahead[0]
+        scores, images = self._trial.evaluate()
+        save_sheet(images, self._folder / SAMPLES)
+        if self._ahead:
+            self._save()
+        else:
+            self._trial.save_model(self._folder)
+        return self._result(rung=rung, scores=scores)
+
+    def _save_if_cheap(self) -> None:
+        if self._save_cost <= CHECKPOINT_SHARE * (time.monotonic() - self._saved_at):
+            self._save()
+
+    def _save(self) -> None:
+        assert self._trial is not None
+        start = time.monotonic()
+        self._trial.save_checkpoint(self._folder)
+        self._saved_at = time.monotonic()
+        self._save_cost = self._saved_at - start
+
+    def _result(self, **content: Any) -> dict[str, Any]:
+        trial = self._trial
+        return {
+            "images": trial.images_seen if trial else 0,
+            "seconds": trial.seconds if trial else 0.0,
+            **content,
+        }

@@ -1,0 +1,87 @@
+"""The coordinator as Ray Tune sees it: a searcher that proposes and a scheduler that prunes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from tune_diffreg.search.coordinator import Coordinator
+from tune_diffreg.search.halving import Decision
+
+# Ray pickles the searcher and the scheduler to restore an experiment from. We go on from the journal
+# instead, so there is nothing for those pickles to hold.
+_NOTHING: dict[str, Any] = {}
+
+_SCORE = "scores/"  # Ray flattens nested results with slashes
+
+
+class CoordinatedSearcher(Searcher):
+    """Hands the coordinator's trials to Ray, at most `concurrent` at a time."""
+
+    def __init__(self, coordinator: Coordinator, concurrent: int) -> None:
+        super().__init__()
+        self._coordinator = coordinator
+        self._concurrent = concurrent
+        self._running: dict[str, str] = {}
+
+    def suggest(self, trial_id: str) -> Any:
+        if len(self._running) >= self._concurrent:
+            return None
+        assignment = self._coordinator.next_trial()
+        if assignment is None:
+            return Searcher.FINISHED
+        self._running[trial_id] = assignment.trial_id
+        return {
+            "trial_id": assignment.trial_id,
+            "config": assignment.config.model_dump(),
+            "reported": list(assignment.reported),
+        }
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        ours = self._running.pop(trial_id)
+        if error:
+            self._coordinator.fail(ours, "its process died, each time that it was restarted")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return _NOTHING
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the journal holds the state."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing, likewise."""
+
+
+class CoordinatedScheduler(FIFOScheduler):
+    """Passes each result to the coordinator and its decision to Ray."""
+
+    def __init__(self, coordinator: Coordinator) -> None:
+        super().__init__()
+        self._coordinator = coordinator
+
+    def __getstate__(self) -> dict[str, Any]:
+        return _NOTHING
+
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        go_on = self._decide(trial.config["trial_id"], result)
+        return TrialScheduler.CONTINUE if go_on else TrialScheduler.STOP
+
+    def _decide(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Whether the trial goes on."""
+        if "failure" in result:
+            self._coordinator.fail(trial_id, result["failure"])
+            return False
+        decision = Decision.CONTINUE
+        if "rung" in result:
+            scores = {k.removeprefix(_SCORE): v for k, v in result.items() if k.startswith(_SCORE)}
+            decision = self._coordinator.report(
+                trial_id, result["images"], result["seconds"], scores
+            )
+        else:
+            self._coordinator.progress(trial_id, result["images"])
+        return decision is Decision.CONTINUE and not self._coordinator.interrupted

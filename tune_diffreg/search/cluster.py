@@ -1,0 +1,72 @@
+"""Ray, started or joined, without its words on our screen."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tune_diffreg.errors import InputError
+from tune_diffreg.study import Study
+
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",  # with verbose=0 the older printer prints nothing at all
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the journal and MLflow hold the results
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # the controller stops trials itself
+    "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "0",
+    "TUNE_GLOBAL_CHECKPOINT_S": "86400",  # Ray's snapshots are never read
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+
+
+@contextmanager
+def ray_cluster(address: str | None) -> Iterator[None]:
+    """A connection to the cluster at `address`, or a Ray of our own on this machine.
+
+    Raises:
+        InputError: nothing answers at `address`.
+    """
+    os.environ.update(_QUIET)
+    import ray
+
+    local = {} if address else {"include_dashboard": False}
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **local)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise InputError(f"no Ray cluster at {address}: {str(error).splitlines()[0]}") from None
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def concurrent_trials(study: Study) -> int:
+    """How many trials the connected cluster holds at a time, at most what the study allows.
+
+    Raises:
+        InputError: not a single one.
+    """
+    import ray
+
+    return _concurrent(study, ray.cluster_resources())
+
+
+def concurrent_trials_here(study: Study) -> int:
+    """The same for this machine, without starting Ray."""
+    import torch
+
+    return _concurrent(study, {"CPU": os.cpu_count() or 1, "GPU": torch.cuda.device_count()})
+
+
+def _concurrent(study: Study, available: dict[str, float]) -> int:
+    needs = {"CPU": study.resources.cpu, "GPU": study.resources.gpu}
+    fits = [int(available.get(kind, 0) / need) for kind, need in needs.items() if need]
+    holds = min(fits)
+    if holds < 1:
+        lacking = ", ".join(
+            f"{need:g} {kind} of {available.get(kind, 0):g}" for kind, need in needs.items() if need
+        )
+        raise InputError(f"resources: the cluster cannot hold one trial; it needs {lacking}")
+    return min(holds, study.search.concurrent or holds, study.search.trials)

@@ -1,0 +1,149 @@
+"""Runs a study's search on Ray Tune, from start or from where it stopped."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+from tune_diffreg.data.image_folder import Progress
+from tune_diffreg.results import StudyFolder, read_journal, wall_seconds, write_results
+from tune_diffreg.search.cluster import concurrent_trials, ray_cluster
+from tune_diffreg.search.coordinator import Coordinator, Listener
+from tune_diffreg.search.trial import CHECKPOINT, Materials, load_materials
+from tune_diffreg.study import Study
+
+# How often a trial is started again after its process died before it counts as failed.
+_RESTARTS = 2
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What has to be there before a search can start; making it finds most mistakes."""
+
+    materials: Materials
+    provenance: dict[str, str]
+    duplicates: dict[str, int]
+
+
+def prepare(study: Study, progress: Progress | None = None) -> Preparation:
+    """Loads the data and makes the reference; starts nothing.
+
+    Raises:
+        InputError: the data or the extractor's weights cannot be used.
+    """
+    splits, materials = load_materials(study, progress)
+    provenance = {
+        "data_sha256": splits.digest,
+        "features": materials.extractor.name,
+        "features_sha256": materials.extractor.digest,
+    }
+    return Preparation(materials, provenance, splits.duplicates())
+
+
+def run_search(
+    study: Study,
+    folder: StudyFolder,
+    preparation: Preparation,
+    listener: Listener,
+    address: str | None = None,
+) -> dict[str, Any]:
+    """Runs until all trials have ended or the process is interrupted; writes the results.
+
+    Returns:
+        The content of `summary.json`.
+    """
+    coordinator = Coordinator(study, folder, _tidying(folder, listener))
+    try:
+        if not coordinator.finished:
+            with _graceful_signals(coordinator.interrupt):
+                _run_on_ray(study, folder, preparation.materials, coordinator, address)
+    finally:
+        coordinator.close()
+        state = "complete" if coordinator.finished else "interrupted"
+        if coordinator.finished and not any(
+            record.state == "complete" for record in coordinator.records.values()
+        ):
+            state = "failed"
+        wall = wall_seconds(read_journal(folder.journal))
+        summary = write_results(
+            folder, study, coordinator.records, state, wall, preparation.provenance
+        )
+    return summary
+
+
+def _run_on_ray(
+    study: Study,
+    folder: StudyFolder,
+    materials: Materials,
+    coordinator: Coordinator,
+    address: str | None,
+) -> None:
+    with ray_cluster(address):
+        from ray import tune
+
+        from tune_diffreg.search.actor import Shared, TrialActor
+        from tune_diffreg.search.adapters import CoordinatedScheduler, CoordinatedSearcher
+
+        shared = Shared(
+            materials, study.rungs(), folder.root.resolve() / "trials", study.resources.cpu
+        )
+        trainable = tune.with_resources(
+            tune.with_parameters(TrialActor, shared=shared), study.resources.model_dump()
+        )
+        concurrent = concurrent_trials(study)
+        # With a searcher of one's own, Ray starts one actor at a time unless told otherwise.
+        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(concurrent)
+        scratch = folder.root.resolve() / ".ray"
+        tuner = tune.Tuner(
+            trainable,
+            tune_config=tune.TuneConfig(
+                search_alg=CoordinatedSearcher(coordinator, concurrent),
+                scheduler=CoordinatedScheduler(coordinator),
+                num_samples=-1,  # the searcher says when it is finished
+                reuse_actors=True,
+            ),
+            run_config=tune.RunConfig(
+                name=study.name,
+                storage_path=str(scratch),
+                verbose=0,
+                failure_config=tune.FailureConfig(max_failures=_RESTARTS),
+            ),
+        )
+        try:
+            tuner.fit()
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _tidying(folder: StudyFolder, listener: Listener) -> Listener:
+    """Removes the checkpoint of a trial that has ended, then passes the event on."""
+
+    def tidy(event: dict[str, Any]) -> None:
+        if event["event"] == "end":
+            (folder.trial(event["trial"]) / CHECKPOINT).unlink(missing_ok=True)
+        listener(event)
+
+    return tidy
+
+
+@contextmanager
+def _graceful_signals(interrupt: Callable[[], None]) -> Iterator[None]:
+    """The first Ctrl-C or SIGTERM asks for a clean stop; the second stops at once."""
+
+    def first(number: int, frame: FrameType | None) -> None:
+        interrupt()
+        signal.signal(number, signal.default_int_handler)
+
+    caught = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, first) for number in caught]
+    try:
+        yield
+    finally:
+        for number, handler in zip(caught, before, strict=True):
+            signal.signal(number, handler)

@@ -29,7 +29,9 @@ def main() -> None:
     for epoch in range(EPOCHS):
         order = torch.randperm(len(images), generator=generator(0, "digits classifier", epoch))
         for batch in order.split(BATCH):
-            loss = F.cross_entropy(network(_shifted(images[batch])), labels[batch], label_smoothing=0.05)
+            loss = F.cross_entropy(
+                network(_shifted(images[batch])), labels[batch], label_smoothing=0.05
+            )
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

@@ -60,4 +60,5 @@ def _read(path: Path, channels: int, size: int) -> torch.Tensor:
     if image.ndim == 4:  # an animation: its first frame
         image = image[0]
     image = F.resize(image, [size], antialias=True)
-    return F.center_crop(image, [size, size])
+    square: torch.Tensor = F.center_crop(image, [size, size])
+    return square

@@ -37,7 +37,8 @@ def prediction_loss(
         target = scheduler.get_velocity(images, noise, timesteps)
     else:
         target = noise
-    return (predicted - target).square().mean(dim=(1, 2, 3))
+    error: torch.Tensor = predicted - target
+    return error.square().mean(dim=(1, 2, 3))
 
 
 @torch.inference_mode()

@@ -14,8 +14,11 @@ def build_optimizer(model: nn.Module, settings: Optimizer) -> torch.optim.AdamW:
     The time embedding of the U-Net is fixed (sinusoidal), so no embedding table has to be spared;
     one that a model brings is.
     """
-    embeddings = {id(p) for m in model.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
-    decayed, spared = [], []
+    embeddings = {
+        id(p) for m in model.modules() if isinstance(m, nn.Embedding) for p in m.parameters()
+    }
+    decayed: list[nn.Parameter] = []
+    spared: list[nn.Parameter] = []
     for parameter in model.parameters():
         spare = parameter.ndim < 2 or id(parameter) in embeddings
         (spared if spare else decayed).append(parameter)

@@ -39,6 +39,7 @@ def _drop_branch(last: nn.Module, probability: float) -> None:
         return
 
     def drop(module: nn.Module, _: Any, output: torch.Tensor) -> torch.Tensor:
-        return stochastic_depth(output, probability, mode="row", training=module.training)
+        kept: torch.Tensor = stochastic_depth(output, probability, "row", module.training)
+        return kept
 
     last.register_forward_hook(drop)

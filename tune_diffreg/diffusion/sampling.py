@@ -6,8 +6,8 @@ import torch
 from diffusers import DDIMScheduler, UNet2DModel
 
 
-def latents(first: int, count: int, shape: tuple[int, int, int]) -> torch.Tensor:
-    """Starting noise `(count, C, H, W)`; image i depends on the seed `first` + i alone.
+def latents(first: int, count: int, shape: tuple[int, ...]) -> torch.Tensor:
+    """Starting noise `(count, *shape)`; image i depends on the seed `first` + i alone.
 
     Every trial starts from the same latents whatever its batch size or device, so that the
     difference of two scores holds less luck. diffusers draws the same for a list of generators.

@@ -18,7 +18,9 @@ MAX_BETA = 0.999  # Improved DDPM, section 3.2: no singularity at the last step
 def linear(timesteps: int) -> torch.Tensor:
     """DDPM (Ho et al. 2020): betas from 1e-4 to 0.02 over 1,000 steps, scaled to T steps."""
     scale = 1000 / timesteps
-    betas = torch.linspace(scale * 1e-4, min(scale * 0.02, MAX_BETA), timesteps, dtype=torch.float64)
+    betas = torch.linspace(
+        scale * 1e-4, min(scale * 0.02, MAX_BETA), timesteps, dtype=torch.float64
+    )
     return torch.cumprod(1 - betas, 0)
 
 

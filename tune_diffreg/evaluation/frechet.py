@@ -24,7 +24,8 @@ class GaussianStatistics:
     @cached_property
     def covariance_root(self) -> torch.Tensor:
         values, vectors = torch.linalg.eigh(self.covariance)
-        return (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+        root: torch.Tensor = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+        return root
 
 
 def frechet_distance(reference: GaussianStatistics, features: torch.Tensor) -> float:

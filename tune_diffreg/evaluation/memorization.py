@@ -22,7 +22,9 @@ def distance_ratios(images: torch.Tensor, train: torch.Tensor, block: int = 256)
     targets = train.flatten(1).double()
     ratios = []
     for batch in images.flatten(1).split(block):
-        distances = torch.cdist(batch.double(), targets, compute_mode="donot_use_mm_for_euclid_dist")
+        distances = torch.cdist(
+            batch.double(), targets, compute_mode="donot_use_mm_for_euclid_dist"
+        )
         nearest, second = distances.topk(2, dim=1, largest=False).values.unbind(1)
         # Two equal training images at distance 0: a copy all the same.
         ratios.append(torch.where(second > 0, nearest / second, 0.0))

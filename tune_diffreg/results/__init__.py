@@ -3,10 +3,17 @@
 Search writes it; tracking, report and production read it.
 """
 
+from tune_diffreg.results.comparison import compared, comparison_rows
 from tune_diffreg.results.files import write_atomically
 from tune_diffreg.results.folder import StudyFolder, list_studies, open_study
 from tune_diffreg.results.journal import Journal, read_journal
-from tune_diffreg.results.summary import best_trial, summarize, write_results
+from tune_diffreg.results.summary import (
+    best_trial,
+    final_state,
+    read_state,
+    summarize,
+    write_results,
+)
 from tune_diffreg.results.trials import RungReport, TrialRecord, replay, wall_seconds
 
 __all__ = [
@@ -15,9 +22,13 @@ __all__ = [
     "StudyFolder",
     "TrialRecord",
     "best_trial",
+    "compared",
+    "comparison_rows",
+    "final_state",
     "list_studies",
     "open_study",
     "read_journal",
+    "read_state",
     "replay",
     "summarize",
     "wall_seconds",

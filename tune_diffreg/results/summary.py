@@ -12,11 +12,12 @@ import pandas as pd
 import tune_diffreg
 from tune_diffreg.results.files import to_json, to_yaml, write_atomically
 from tune_diffreg.results.folder import StudyFolder
-from tune_diffreg.results.trials import ENDED, TrialRecord
+from tune_diffreg.results.journal import read_journal
+from tune_diffreg.results.trials import ENDED, TrialRecord, replay, wall_seconds
 from tune_diffreg.study import Study, TrialConfig
 from tune_diffreg.study.space import value_at
 
-State = Literal["complete", "interrupted", "failed"]
+State = Literal["running", "complete", "interrupted", "failed"]
 _RECORDED_PACKAGES = ("torch", "torchvision", "diffusers", "ray", "optuna", "mlflow")
 
 
@@ -57,26 +58,42 @@ def summarize(
     }
 
 
+def read_state(folder: StudyFolder) -> dict[str, Any]:
+    """The summary of a study as it stands now, also while it runs (state "running")."""
+    study, events = folder.read_study(), read_journal(folder.journal)
+    records = replay(events)
+    ended = sum(record.ended for record in records.values())
+    if folder.is_locked():
+        state: State = "running"
+    elif ended < study.search.trials:
+        state = "interrupted"
+    else:
+        state = final_state(records.values())
+    return summarize(study, records, state, wall_seconds(events))
+
+
+def final_state(records: Iterable[TrialRecord]) -> State:
+    """A study whose trials have all ended has failed if none of them reached full length."""
+    return "complete" if any(r.state == "complete" for r in records) else "failed"
+
+
 def write_results(
     folder: StudyFolder,
     study: Study,
     records: dict[str, TrialRecord],
-    state: State,
-    wall_s: float,
+    summary: dict[str, Any],
     provenance: dict[str, str],
-) -> dict[str, Any]:
-    """Writes the three files, each whole or not at all, and returns the summary.
+) -> None:
+    """Writes the three files, each whole or not at all.
 
     Args:
         provenance: what else `best.yaml` says of its origin, such as hashes of data and features.
     """
-    summary = summarize(study, records, state, wall_s)
     write_atomically(folder.trials_csv, trials_table(study, records).to_csv(index=False))
     write_atomically(folder.summary, to_json(summary))
     best = best_trial(study, records.values())
     if best is not None:
         write_atomically(folder.best, to_yaml(best_config(study, best, provenance)))
-    return summary
 
 
 def trials_table(study: Study, records: dict[str, TrialRecord]) -> pd.DataFrame:

@@ -11,8 +11,8 @@ from ray.tune.search import Searcher
 from tune_diffreg.search.coordinator import Coordinator
 from tune_diffreg.search.halving import Decision
 
-# Ray pickles the searcher and the scheduler to restore an experiment from. We go on from the journal
-# instead, so there is nothing for those pickles to hold.
+# Ray pickles the searcher and the scheduler to restore an experiment from. We go on from the
+# journal instead, so there is nothing for those pickles to hold.
 _NOTHING: dict[str, Any] = {}
 
 _SCORE = "scores/"  # Ray flattens nested results with slashes
@@ -40,9 +40,7 @@ class CoordinatedSearcher(Searcher):
             "reported": list(assignment.reported),
         }
 
-    def on_trial_complete(
-        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
-    ) -> None:
+    def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
         ours = self._running.pop(trial_id)
         if error:
             self._coordinator.fail(ours, "its process died, each time that it was restarted")
@@ -67,9 +65,10 @@ class CoordinatedScheduler(FIFOScheduler):
     def __getstate__(self) -> dict[str, Any]:
         return _NOTHING
 
-    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+    def on_trial_result(self, _: Any, trial: Trial, result: dict[str, Any]) -> str:
         go_on = self._decide(trial.config["trial_id"], result)
-        return TrialScheduler.CONTINUE if go_on else TrialScheduler.STOP
+        decision: str = TrialScheduler.CONTINUE if go_on else TrialScheduler.STOP
+        return decision
 
     def _decide(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Whether the trial goes on."""

@@ -12,7 +12,14 @@ from types import FrameType
 from typing import Any
 
 from tune_diffreg.data.image_folder import Progress
-from tune_diffreg.results import StudyFolder, read_journal, wall_seconds, write_results
+from tune_diffreg.results import (
+    StudyFolder,
+    final_state,
+    read_journal,
+    summarize,
+    wall_seconds,
+    write_results,
+)
 from tune_diffreg.search.cluster import concurrent_trials, ray_cluster
 from tune_diffreg.search.coordinator import Coordinator, Listener
 from tune_diffreg.search.trial import CHECKPOINT, Materials, load_materials
@@ -65,15 +72,10 @@ def run_search(
                 _run_on_ray(study, folder, preparation.materials, coordinator, address)
     finally:
         coordinator.close()
-        state = "complete" if coordinator.finished else "interrupted"
-        if coordinator.finished and not any(
-            record.state == "complete" for record in coordinator.records.values()
-        ):
-            state = "failed"
-        wall = wall_seconds(read_journal(folder.journal))
-        summary = write_results(
-            folder, study, coordinator.records, state, wall, preparation.provenance
-        )
+        records = coordinator.records
+        state = final_state(records.values()) if coordinator.finished else "interrupted"
+        summary = summarize(study, records, state, wall_seconds(read_journal(folder.journal)))
+        write_results(folder, study, records, summary, preparation.provenance)
     return summary
 
 
@@ -136,7 +138,7 @@ def _tidying(folder: StudyFolder, listener: Listener) -> Listener:
 def _graceful_signals(interrupt: Callable[[], None]) -> Iterator[None]:
     """The first Ctrl-C or SIGTERM asks for a clean stop; the second stops at once."""
 
-    def first(number: int, frame: FrameType | None) -> None:
+    def first(number: int, _: FrameType | None) -> None:
         interrupt()
         signal.signal(number, signal.default_int_handler)
 

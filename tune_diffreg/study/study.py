@@ -51,7 +51,9 @@ class Objective(Settings):
 
 class Halving(Settings):
     first_rung: Images = Field(description="images seen at the first rung")
-    reduction_factor: int = Field(3, ge=2, description="one in this many continues; spacing of rungs")
+    reduction_factor: int = Field(
+        3, ge=2, description="one in this many continues; spacing of rungs"
+    )
     controls: float = Field(
         0.1, ge=0, le=1, description="fraction of proposed trials exempt from pruning"
     )
@@ -63,7 +65,9 @@ class Resources(Settings):
 
 
 class Tracking(Settings):
-    uri: str | None = Field(None, description="MLflow tracking URI; null: SQLite beside the results")
+    uri: str | None = Field(
+        None, description="MLflow tracking URI; null: SQLite beside the results"
+    )
 
 
 class Study(TrialConfig):
@@ -116,9 +120,11 @@ class Study(TrialConfig):
         return self
 
     def _check_searchable(self, path: str) -> None:
-        section = path.split(".")[0]
+        section = path.split(".", maxsplit=1)[0]
         if section in ("data", "evaluation") or path == "training.images":
-            raise ValueError(f"search: {path} must be equal in all trials, or scores do not compare")
+            raise ValueError(
+                f"search: {path} must be equal in all trials, or scores do not compare"
+            )
         require_setting(TrialConfig, path)
 
     def _check_override(self, where: str, overrides: Mapping[str, Any]) -> None:
@@ -160,4 +166,3 @@ class Study(TrialConfig):
                 done.add(path)
                 del waiting[path]
                 yield path
-

@@ -1,0 +1,5 @@
+"""`python -m tune_diffreg`."""
+
+from tune_diffreg.cli import main
+
+main()

@@ -1,0 +1,204 @@
+"""The commands. Each reads what was typed, calls one function, prints what it returns."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from tune_diffreg.errors import InputError
+
+# Nothing that we start reports usage, unless the user wants it to.
+for _switch, _off in {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+}.items():
+    os.environ.setdefault(_switch, _off)
+
+app = typer.Typer(
+    name="tune-diffreg",
+    help="Finds the regularisation with which a diffusion model generalises from few images.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+File = Annotated[Path, typer.Argument(metavar="STUDY", help="Study file (YAML).")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the study.")]
+Storage = Annotated[Path, typer.Option(help="Folder that holds the studies' results.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a setting; may be repeated."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Address = Annotated[str | None, typer.Option(help="Ray cluster; this machine if left out.")]
+Output = Annotated[Path, typer.Option(help="New folder to write.")]
+
+_RUNS = Path("runs")
+
+
+@app.command()
+def run(study: File, set_: Set = None, storage: Storage = _RUNS, address: Address = None) -> None:
+    """Run a study, or go on with it."""
+    from tune_diffreg.service import run_study
+    from tune_diffreg.study import read_study
+
+    _exit(run_study(read_study(study, set_ or ()), storage, Console(), address))
+
+
+@app.command()
+def resume(name: Name, storage: Storage = _RUNS, address: Address = None) -> None:
+    """Go on with an interrupted study."""
+    from tune_diffreg.results import open_study
+    from tune_diffreg.service import run_study
+
+    _exit(run_study(open_study(storage, name).read_study(), storage, Console(), address))
+
+
+@app.command()
+def check(study: File, set_: Set = None, as_json: Json = False) -> None:
+    """Check a study file and its data, and print the plan; starts nothing."""
+    from tune_diffreg.service import plan, prepare_with_progress
+    from tune_diffreg.study import read_study
+    from tune_diffreg.terminal import plan_table
+
+    settings = read_study(study, set_ or ())
+    found = plan(settings, prepare_with_progress(settings, Console(stderr=as_json)))
+    _print(found, plan_table, as_json)
+
+
+@app.command("list")
+def list_(storage: Storage = _RUNS, as_json: Json = False) -> None:
+    """List the studies."""
+    from tune_diffreg.results import list_studies, read_state
+    from tune_diffreg.terminal import studies_table
+
+    rows = [read_state(folder) for folder in list_studies(storage)]
+    if not rows and not as_json:
+        Console().print(f"no studies in {storage}; start one with: tune-diffreg run STUDY")
+        return
+    _print(rows, studies_table, as_json)
+
+
+@app.command()
+def status(name: Name, storage: Storage = _RUNS, as_json: Json = False) -> None:
+    """Show where a study and each of its trials stand."""
+    from tune_diffreg.results import open_study, read_journal, read_state, replay
+    from tune_diffreg.terminal import studies_table, trials_table
+
+    folder = open_study(storage, name)
+    state = read_state(folder)
+    if as_json:
+        _print(state, studies_table, as_json)
+        return
+    console = Console()
+    console.print(studies_table([state]))
+    console.print(trials_table(folder.read_study(), replay(read_journal(folder.journal))))
+
+
+@app.command()
+def best(name: Name, storage: Storage = _RUNS, as_json: Json = False) -> None:
+    """Show the best configuration beside the baselines."""
+    from tune_diffreg.results import open_study, read_journal, read_state, replay
+    from tune_diffreg.terminal import result_table
+
+    folder = open_study(storage, name)
+    found = read_state(folder)["best"]
+    if found is None:
+        raise InputError(f"study {name!r} has no trial of full length yet")
+    records = replay(read_journal(folder.journal))
+    _print(found, lambda _: result_table(folder.read_study(), records), as_json)
+
+
+@app.command()
+def report(name: Name, storage: Storage = _RUNS) -> None:
+    """Write the report again from the study's folder."""
+    from tune_diffreg.report import write_report
+    from tune_diffreg.results import open_study
+
+    folder = open_study(storage, name)
+    write_report(folder)
+    typer.echo(folder.report)
+
+
+@app.command()
+def export(name: Name, output: Output, storage: Storage = _RUNS) -> None:
+    """Export the best configuration and its trained model."""
+    from tune_diffreg.production import export as export_study
+    from tune_diffreg.results import open_study
+
+    exported = export_study(open_study(storage, name), output)
+    typer.echo(f"{exported.trial_id} of study {name}: {output}/best.yaml, {output}/pipeline")
+    if not exported.result.feasible:
+        typer.echo("It breaks a constraint: no trial of full length met them all.")
+    typer.echo(f"Train it again:  tune-diffreg train {output}/best.yaml")
+
+
+@app.command()
+def train(
+    best_file: Annotated[Path, typer.Argument(metavar="BEST.YAML", help="An exported best.yaml.")],
+    output: Annotated[
+        Path | None, typer.Option(help="New folder to write; 'trained' beside the file.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Train an exported configuration at full length and score it."""
+    from tune_diffreg.production import read_best
+    from tune_diffreg.production import train as train_best
+    from tune_diffreg.terminal import repeat_table
+
+    found = read_best(best_file)
+    target = output or best_file.parent / "trained"
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("training")
+        scores = train_best(
+            found, target, lambda seen, of: bar.update(task, completed=seen, total=of)
+        )
+    _print(scores, lambda _: repeat_table(found.result.scores, scores), as_json)
+    if not as_json:
+        typer.echo(f"Written: {target}")
+
+
+@app.command()
+def ui(
+    storage: Storage = _RUNS,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 5000,
+) -> None:
+    """Open the MLflow UI on the studies, on this machine only."""
+    from tune_diffreg.tracking import local_uri, serve
+
+    if not (storage / "mlflow.db").exists():
+        raise InputError(f"nothing has been tracked in {storage} yet; run a study first")
+    typer.echo(f"MLflow on http://127.0.0.1:{port} (Ctrl-C ends it)")
+    serve(local_uri(storage), port)
+
+
+def main() -> None:
+    """Entry point: bad input is one sentence and exit status 2, an interrupt 130."""
+    try:
+        app()
+    except InputError as error:
+        print(f"tune-diffreg: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _print(content: Any, table: Callable[[Any], Any], as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(content, indent=2))
+    else:
+        Console().print(table(content))
+
+
+def _exit(code: int) -> NoReturn:
+    raise typer.Exit(code)

@@ -1,0 +1,73 @@
+"""A trial as files: `best.yaml`, and a pipeline folder that plain diffusers loads."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from diffusers import DDPMPipeline, UNet2DModel
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from tune_diffreg.diffusion.model import build_unet
+from tune_diffreg.diffusion.schedule import ddim_scheduler
+from tune_diffreg.errors import InputError
+from tune_diffreg.production.best import Best, read_best
+from tune_diffreg.results import StudyFolder
+from tune_diffreg.search.trial import MODEL
+from tune_diffreg.study import TrialConfig
+
+PIPELINE = "pipeline"
+
+
+def export(folder: StudyFolder, output: Path) -> Best:
+    """Writes the best trial of a study to `output`, whole or not at all.
+
+    Raises:
+        InputError: no trial has reached full length, its files are damaged, or `output` is in use.
+    """
+    if not folder.best.exists():
+        raise InputError(
+            f"study {folder.name!r} has no trial of full length yet, so there is nothing to export"
+        )
+    best = read_best(folder.best)
+    weights = folder.trial(best.trial_id) / MODEL
+    model = build_unet(best.config.model, best.config.training.seed)
+    try:
+        model.load_state_dict(load_file(weights))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise InputError(f"{weights}: cannot be used ({str(error).splitlines()[0]})") from None
+    with new_folder(output) as unfinished:
+        shutil.copyfile(folder.best, unfinished / folder.best.name)
+        save_pipeline(model, best.config, unfinished / PIPELINE)
+    return best
+
+
+def save_pipeline(model: UNet2DModel, config: TrialConfig, path: Path) -> None:
+    """A diffusers pipeline with the averaged weights and the deterministic DDIM scheduler."""
+    DDPMPipeline(unet=model, scheduler=ddim_scheduler(config.diffusion)).save_pretrained(path)
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A folder to fill beside `path`, which takes that name when it is filled.
+
+    Raises:
+        InputError: `path` exists and holds something, or cannot be made.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise InputError(f"{path} exists already; choose another --output")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    except OSError as error:
+        raise InputError(f"{path} cannot be written ({error.strerror})") from None
+    try:
+        yield unfinished
+        unfinished.chmod(0o755)
+        unfinished.replace(path)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)

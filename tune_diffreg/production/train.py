@@ -1,0 +1,45 @@
+"""Production training: one configuration at full length, by the code that the search ran."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from tune_diffreg.production.best import Best
+from tune_diffreg.production.export import PIPELINE, new_folder, save_pipeline
+from tune_diffreg.results.files import to_json
+from tune_diffreg.search.trial import SAMPLES, Trial, best_device, load_materials, save_sheet
+
+# How often the caller hears how far the training is.
+_NEWS_SECONDS = 0.5
+
+
+def train(best: Best, output: Path, progress: Callable[[int, int], None]) -> dict[str, float]:
+    """Trains, scores against the validation split, and writes pipeline, scores and samples.
+
+    On the same machine, with as many threads as a trial had, the scores are those of the trial to
+    the last bit.
+
+    Args:
+        progress: called with (images seen, images in all).
+
+    Raises:
+        InputError: the data cannot be loaded, or `output` is in use.
+        Diverged: the loss is no longer finite.
+    """
+    torch.set_num_threads(best.resources.cpu)
+    with new_folder(output) as unfinished:
+        _, materials = load_materials(best.config)
+        trial = Trial(best.config, materials, best_device())
+        images = best.config.training.images
+        while not trial.train(until=images, seconds=_NEWS_SECONDS):
+            trial.trainer.check_finite()
+            progress(trial.images_seen, images)
+        progress(images, images)
+        scores, samples = trial.evaluate()
+        save_sheet(samples, unfinished / SAMPLES)
+        save_pipeline(trial.trainer.ema_model, best.config, unfinished / PIPELINE)
+        (unfinished / "scores.json").write_text(to_json(scores))
+    return scores

@@ -1,0 +1,43 @@
+"""Baselines beside the best trial: what terminal and report both show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tune_diffreg.results.summary import best_trial
+from tune_diffreg.results.trials import TrialRecord
+from tune_diffreg.study import Study
+from tune_diffreg.study.space import value_at
+from tune_diffreg.words import knob, score, score_name, setting
+
+_SIDE_SCORES = ("memorized_fraction", "heldout_memorized_fraction", "validation_loss", "loss_gap")
+
+
+def compared(study: Study, records: dict[str, TrialRecord]) -> list[tuple[str, TrialRecord]]:
+    """The baselines and the best trial, each with its title."""
+    best = best_trial(study, records.values())
+    chosen = [r for r in records.values() if r.baseline and r.state == "complete"]
+    if best is not None and best not in chosen:
+        chosen.append(best)
+    return [(f"best: {r.baseline or r.id}" if r is best else r.baseline or r.id, r) for r in chosen]
+
+
+def comparison_rows(study: Study, trials: Iterable[TrialRecord]) -> list[tuple[str, list[str]]]:
+    """Each searched setting, then the scores: a name and a cell for each of the trials."""
+    trials = list(trials)
+    rows = []
+    configs = [study.trial_config(record.values) for record in trials]
+    for path, distribution in study.search.space.items():
+        cells = []
+        for config in configs:
+            values = {p: value_at(config, p) for p in study.search.space}
+            cells.append(setting(values[path]) if distribution.applies(values) else "-")
+        rows.append((knob(path, study.search.space), cells))
+    scores = dict.fromkeys((study.objective.metric, *study.objective.constraints, *_SIDE_SCORES))
+    for name in scores:
+        cells = [score(name, record.scores.get(name)) for record in trials]
+        rows.append((score_name(name, short=True), cells))
+    if study.objective.constraints:
+        met = (study.objective.violation(record.scores) == 0 for record in trials)
+        rows.append(("feasible", ["yes" if yes else "no" for yes in met]))
+    return rows

@@ -1,0 +1,139 @@
+"""One study from its file to its results: search, display, tracking and report put together."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress
+
+from tune_diffreg.report import write_report
+from tune_diffreg.results import StudyFolder, read_journal, replay
+from tune_diffreg.search.cluster import concurrent_trials_here
+from tune_diffreg.search.controller import Preparation, prepare, run_search
+from tune_diffreg.study import Study
+from tune_diffreg.terminal import open_display, result_table
+from tune_diffreg.tracking import Follower
+from tune_diffreg.words import duration
+
+EXIT_OK, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
+
+
+def run_study(study: Study, storage: Path, console: Console, address: str | None = None) -> int:
+    """Starts a study, or goes on with it where its folder shows that it was begun.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        InputError: before anything is started.
+    """
+    folder = StudyFolder(storage, study.name)
+    preparation = prepare_with_progress(study, console)
+    folder.create(study)
+    with folder.lock():
+        _log_to(folder.log)
+        follower = Follower(study, folder)
+        records = replay(read_journal(folder.journal)) if folder.journal.exists() else {}
+        with open_display(study, records, console) as display:
+            summary = run_search(study, folder, preparation, display, address)
+        write_report(folder)
+        problem = follower.close(summary)
+    if problem:
+        console.print(problem, style="yellow", soft_wrap=True)
+    return _conclude(study, folder, summary, console)
+
+
+def prepare_with_progress(study: Study, console: Console) -> Preparation:
+    """Loads the data behind a progress bar and says what was found in it."""
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task("reading images", visible=False)
+
+        def progress(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total, visible=True)
+
+        preparation = prepare(study, progress)
+    copies = {split: count for split, count in preparation.duplicates.items() if count}
+    for split, count in copies.items():
+        where = "twice in it" if split == "train" else "in an earlier split too"
+        console.print(f"note: {count} images of the {split} split are {where}", style="yellow")
+    return preparation
+
+
+def plan(study: Study, preparation: Preparation) -> dict[str, Any]:
+    """What a run of the study would do, as `check` prints it."""
+    heldout = preparation.materials.reference.heldout_memorized_fraction
+    return {
+        "study": study.name,
+        "trials": study.search.trials,
+        "baselines": list(study.search.baselines),
+        "searched": list(study.search.space),
+        "rungs": list(study.rungs()),
+        "concurrent_trials": concurrent_trials_here(study),
+        "images_at_most": study.search.trials * study.training.images,
+        "objective": study.objective.metric,
+        "constraints": {name: bound.max for name, bound in study.objective.constraints.items()},
+        "heldout_memorized_fraction": heldout,
+        "duplicates": preparation.duplicates,
+    }
+
+
+def _conclude(study: Study, folder: StudyFolder, summary: dict[str, Any], console: Console) -> int:
+    """Prints the result and what to type next."""
+    say = _Speaker(console)
+    trials = summary["trials"]
+    ended = ", ".join(f"{trials[state]} {state}" for state in ("complete", "pruned", "failed"))
+    clock = duration(summary["wall_s"])
+    name, storage = study.name, _storage_option(folder.storage)
+    if summary["state"] == "interrupted":
+        say(
+            f"Interrupted after {clock}: {ended}, of {study.search.trials} trials. Nothing is lost."
+        )
+        say(f"Go on with:  tune-diffreg resume {name}{storage}")
+        return EXIT_INTERRUPTED
+    if summary["state"] == "failed":
+        say(
+            f"All {trials['total']} trials failed; the reasons: tune-diffreg status {name}{storage}"
+        )
+        return EXIT_FAILED
+    say(
+        f"{name}: {trials['total']} trials in {clock}: {ended}; "
+        f"{summary['images_seen']:,} images seen"
+    )
+    records = replay(read_journal(folder.journal))
+    console.print(result_table(study, records))
+    if not summary["best"]["feasible"]:
+        say("No trial of full length met the constraints; the best one shown breaks them.")
+    say("Next:")
+    say(f"  tune-diffreg ui{storage}  (browse all trials in MLflow)")
+    say(f"  tune-diffreg export {name} --output {name}-best{storage}")
+    say(f"  tune-diffreg train {name}-best/best.yaml")
+    say(f"  report: {folder.report}")
+    return EXIT_OK
+
+
+class _Speaker:
+    """Prints sentences as they are: no colours on numbers, no breaks inside commands."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def __call__(self, text: str) -> None:
+        self._console.print(text, highlight=False, soft_wrap=True, markup=False)
+
+
+def _storage_option(storage: Path) -> str:
+    return "" if storage == Path("runs") else f" --storage {storage}"
+
+
+def _log_to(path: Path) -> None:
+    """Sends what libraries have to say to a file, and not to the screen."""
+    logging.captureWarnings(True)
+    handler = logging.FileHandler(path)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
+    root = logging.getLogger()
+    for other in list(root.handlers):
+        root.removeHandler(other)
+    root.addHandler(handler)

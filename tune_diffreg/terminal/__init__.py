@@ -1,0 +1,20 @@
+"""What a person sees on the terminal while a study runs, and when it is over."""
+
+from tune_diffreg.terminal.live import Display, open_display
+from tune_diffreg.terminal.tables import (
+    plan_table,
+    repeat_table,
+    result_table,
+    studies_table,
+    trials_table,
+)
+
+__all__ = [
+    "Display",
+    "open_display",
+    "plan_table",
+    "repeat_table",
+    "result_table",
+    "studies_table",
+    "trials_table",
+]

@@ -1,0 +1,75 @@
+"""What is known of a running study, kept up to date by its events."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tune_diffreg.results import TrialRecord, best_trial
+from tune_diffreg.results.journal import Event
+from tune_diffreg.results.trials import ENDED, apply
+from tune_diffreg.study import Study
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Trials by state."""
+
+    running: int
+    complete: int
+    pruned: int
+    failed: int
+    total: int
+
+
+class Board:
+    """The records of a study, and how far each running trial is."""
+
+    def __init__(self, study: Study, records: dict[str, TrialRecord]) -> None:
+        self.study = study
+        self.records = records
+        self._images = {record.id: record.images for record in records.values()}
+        self._before = self.images_seen
+        self.most_images = study.search.trials * study.training.images
+
+    def note(self, event: Event) -> None:
+        """Takes one event in."""
+        apply(self.records, event)
+        if event["event"] in ("progress", "report"):
+            self._images[event["trial"]] = event["images"]
+
+    @property
+    def counts(self) -> Counts:
+        states = [record.state for record in self.records.values()]
+        complete, pruned, failed = (states.count(state) for state in ENDED)
+        return Counts(states.count("running"), complete, pruned, failed, self.study.search.trials)
+
+    @property
+    def running(self) -> list[tuple[TrialRecord, int]]:
+        """Running trials, each with the images that it has seen."""
+        return [(r, self._images.get(r.id, 0)) for r in self.records.values() if not r.ended]
+
+    @property
+    def images_seen(self) -> int:
+        return sum(self._images.values())
+
+    @property
+    def best(self) -> TrialRecord | None:
+        return best_trial(self.study, self.records.values())
+
+    def seconds_left(self, elapsed: float) -> float | None:
+        """An estimate: the trials to come will be as long as those that have ended.
+
+        None while no proposed trial has ended.
+        """
+        ended = [r for r in self.records.values() if r.ended and not r.baseline]
+        done = self.images_seen - self._before
+        if not ended or not done:
+            return None
+        typical = sum(record.images for record in ended) / len(ended)
+        to_come = self.study.search.trials - len(self.records)
+        under_way = sum(max(0.0, self._likely(r, typical) - seen) for r, seen in self.running)
+        return (to_come * typical + under_way) * elapsed / done
+
+    def _likely(self, record: TrialRecord, typical: float) -> float:
+        exempt = record.baseline is not None or record.control
+        return self.study.training.images if exempt else typical

@@ -1,0 +1,162 @@
+"""The display of a running study: live on a terminal, a line an event elsewhere."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from tune_diffreg.results import TrialRecord
+from tune_diffreg.results.journal import Event
+from tune_diffreg.study import Study
+from tune_diffreg.terminal.board import Board
+from tune_diffreg.words import duration, knob, score, score_name, setting
+
+
+class Display(Protocol):
+    """Takes events and shows them until it is left."""
+
+    def __call__(self, event: Event) -> None: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *exception: Any) -> None: ...
+
+
+def open_display(study: Study, records: dict[str, TrialRecord], console: Console) -> Display:
+    """The live display where there is a terminal, plain lines where there is none."""
+    board = Board(study, records)
+    return LiveDisplay(board, console) if console.is_terminal else PlainDisplay(board, console)
+
+
+class PlainDisplay:
+    """One line an event, with the time since the start."""
+
+    def __init__(self, board: Board, console: Console) -> None:
+        self._board = board
+        self._console = console
+        self._start = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        return None
+
+    def __call__(self, event: Event) -> None:
+        self._board.note(event)
+        text = line(self._board, event)
+        if text:
+            elapsed = duration(time.monotonic() - self._start)
+            self._console.print(f"{elapsed:>7}  {text}", highlight=False, soft_wrap=True)
+
+
+class LiveDisplay:
+    """Counts, the best so far, the budget, and a row a running trial, drawn in place."""
+
+    def __init__(self, board: Board, console: Console) -> None:
+        self._board = board
+        self._start = time.monotonic()
+        self._live = Live(
+            console=console, get_renderable=self._render, refresh_per_second=2, transient=True
+        )
+
+    def __enter__(self) -> Self:
+        self._live.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._live.__exit__(kind, error, trace)
+
+    def __call__(self, event: Event) -> None:
+        self._board.note(event)
+        text = line(self._board, event) if event["event"] == "end" else None
+        if text:
+            self._live.console.print(text, highlight=False)
+
+    def _render(self) -> RenderableType:
+        board, elapsed = self._board, time.monotonic() - self._start
+        left = board.seconds_left(elapsed)
+        counts = board.counts
+        head = Text.assemble(
+            (board.study.name, "bold"),
+            f"  {counts.running} running, {counts.complete} complete, {counts.pruned} pruned, "
+            f"{counts.failed} failed, of {counts.total} trials",
+        )
+        images = Table.grid(padding=(0, 1))
+        images.add_row(
+            ProgressBar(total=board.most_images, completed=board.images_seen, width=30),
+            f"{board.images_seen:,} images seen, at most {board.most_images:,}",
+        )
+        clock = f"{duration(elapsed)} so far" + (
+            f", about {duration(left)} left" if left is not None else ""
+        )
+        return Group(head, best_line(board), images, Text(clock), self._running())
+
+    def _running(self) -> Table:
+        study = self._board.study
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+        metric = study.objective.metric
+        for title in ("running", "images seen", score_name(metric, short=True), "memorised"):
+            table.add_column(title)
+        for record, images in self._board.running:
+            table.add_row(
+                record.label + (" (control)" if record.control else ""),
+                f"{images:,} / {study.training.images:,}",
+                score(metric, record.scores.get(metric)),
+                score("memorized_fraction", record.scores.get("memorized_fraction")),
+            )
+        return table
+
+
+def best_line(board: Board) -> str:
+    """The best trial of full length so far, with its memorised fraction."""
+    best = board.best
+    if best is None:
+        return "best so far: none has reached full length yet"
+    feasible = board.study.objective.violation(best.scores) == 0
+    return f"best so far: {best.label}, {_scores(board.study, best.scores)}" + (
+        "" if feasible else " (breaks a constraint)"
+    )
+
+
+def line(board: Board, event: Event) -> str | None:
+    """An event in one line; None for those that are not worth one."""
+    study, kind = board.study, event["event"]
+    if kind == "start":
+        record = board.records[event["trial"]]
+        values = ", ".join(
+            f"{knob(p, study.search.space)} {setting(v)}" for p, v in record.values.items()
+        )
+        control = ", control" if record.control else ""
+        return f"{record.label} started{control}: {values or 'the study file as it is'}"
+    if kind == "report":
+        record = board.records[event["trial"]]
+        decision = {"prune": ", pruned", "complete": ", complete"}.get(event["decision"], "")
+        scores = _scores(study, event["scores"])
+        return f"{record.label} at {event['images']:,} images: {scores}{decision}"
+    if kind == "end":
+        record = board.records[event["trial"]]
+        outcome = f"failed: {record.reason}" if record.state == "failed" else record.state
+        return f"{record.label} {outcome} at {record.images:,} images; {best_line(board)}"
+    return None
+
+
+def _scores(study: Study, scores: dict[str, float]) -> str:
+    metric = study.objective.metric
+    shown = dict.fromkeys((metric, "memorized_fraction"))
+    return ", ".join(
+        f"{score_name(name, short=True).replace(' fraction', '')} {score(name, scores.get(name))}"
+        for name in shown
+    )

@@ -1,0 +1,102 @@
+"""The tables that commands print."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.table import Table
+
+from tune_diffreg.results import TrialRecord, compared, comparison_rows
+from tune_diffreg.study import Study
+from tune_diffreg.words import duration, score, score_name
+
+
+def result_table(study: Study, records: dict[str, TrialRecord]) -> Table:
+    """Baselines against the best trial."""
+    columns = compared(study, records)
+    table = Table(
+        caption=f"{score_name(study.objective.metric)}, {study.evaluation.samples} samples "
+        "against the validation split; less is better",
+        caption_justify="left",
+    )
+    table.add_column("")
+    for title, _ in columns:
+        table.add_column(title, justify="right")
+    rows = comparison_rows(study, [record for _, record in columns])
+    for index, (name, cells) in enumerate(rows):
+        table.add_row(name, *cells, end_section=index == len(study.search.space) - 1)
+    return table
+
+
+def trials_table(study: Study, records: dict[str, TrialRecord]) -> Table:
+    """One row a trial, best first among the complete."""
+    metric = study.objective.metric
+    table = Table()
+    for title in ("trial", "state", "images seen", score_name(metric, short=True), "memorised"):
+        table.add_column(title, justify="left" if title in ("trial", "state") else "right")
+
+    def order(record: TrialRecord) -> tuple[bool, tuple[float, float]]:
+        rank = study.objective.rank(record.scores) if record.scores else (float("inf"), 0.0)
+        return record.state != "complete", rank
+
+    for record in sorted(records.values(), key=order):
+        table.add_row(
+            record.label + (" (control)" if record.control else ""),
+            record.state if record.reason is None else f"{record.state}: {record.reason}",
+            f"{record.images:,}",
+            score(metric, record.scores.get(metric)),
+            score("memorized_fraction", record.scores.get("memorized_fraction")),
+        )
+    return table
+
+
+def plan_table(plan: dict[str, Any]) -> Table:
+    """What `check` found, a row a fact."""
+    table = Table.grid(padding=(0, 2))
+    rungs = ", ".join(f"{rung:,}" for rung in plan["rungs"])
+    bounds = ", ".join(
+        f"{score_name(name, short=True)} at most {score(name, bound)}"
+        for name, bound in plan["constraints"].items()
+    )
+    chance = score("heldout_memorized_fraction", plan["heldout_memorized_fraction"])
+    table.add_row("study", plan["study"])
+    table.add_row("trials", f"{plan['trials']}, baselines {', '.join(plan['baselines']) or 'none'}")
+    table.add_row("searched", ", ".join(plan["searched"]))
+    table.add_row("rungs", f"{rungs} images seen")
+    table.add_row("at a time", f"{plan['concurrent_trials']} trials on this machine")
+    table.add_row("in all", f"at most {plan['images_at_most']:,} images seen, less what is pruned")
+    table.add_row("objective", f"{score_name(plan['objective'])}{'; ' if bounds else ''}{bounds}")
+    table.add_row("by chance", f"{chance} of real held-out images count as memorised")
+    return table
+
+
+def repeat_table(before: dict[str, float], now: dict[str, float]) -> Table:
+    """The scores of the search beside those of a training that repeats it."""
+    table = Table()
+    for title in ("", "in the search", "now"):
+        table.add_column(title, justify="right" if title else "left")
+    for name, value in now.items():
+        table.add_row(
+            score_name(name, short=True), score(name, before.get(name)), score(name, value)
+        )
+    same = before == now
+    table.caption = "equal to the last bit" if same else "not equal to the last bit"
+    return table
+
+
+def studies_table(rows: list[dict[str, Any]]) -> Table:
+    """One row a study."""
+    table = Table()
+    for title in ("study", "state", "complete", "pruned", "failed", "of", "best", "time"):
+        table.add_column(title, justify="left" if title in ("study", "state") else "right")
+    for row in rows:
+        trials, best = row["trials"], row["best"]
+        value = score(row["objective"]["metric"], best["value"]) if best else "-"
+        table.add_row(
+            row["study"],
+            row["state"],
+            *(str(trials[state]) for state in ("complete", "pruned", "failed", "total")),
+            value,
+            duration(row["wall_s"]),
+        )
+    return table

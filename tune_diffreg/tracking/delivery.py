@@ -1,0 +1,191 @@
+"""The journal's events as MLflow runs: one parent a study, one child a trial.
+
+The journal is the queue: what is delivered up to which byte stands in a file beside it. Delivering
+an event twice is the same as once, since runs are found by their tags and a metric is identified
+by its key, step, time and value.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from typing import Any
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_CONFIGURE_LOGGING", "false")
+# A dead server must not hold a delivery up for minutes; the follower tries again later.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, RunTag
+
+from tune_diffreg.results import StudyFolder, write_atomically
+from tune_diffreg.results.journal import Event, events_from
+from tune_diffreg.results.trials import TrialRecord, apply
+from tune_diffreg.study import Study
+from tune_diffreg.tracking.uri import tracking_uri
+
+_PARENT = "mlflow.parentRunId"
+_KEY = "tune_diffreg.study"
+_TRIAL = "trial_id"
+_STATE = "trial_state"
+_STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
+_LONGEST_PARAM = 6000  # MLflow refuses a longer value
+
+for _name in ("mlflow", "alembic"):
+    logging.getLogger(_name).setLevel(logging.ERROR)
+
+
+class Delivery:
+    """Brings one study's journal to MLflow, from where the last delivery ended."""
+
+    def __init__(self, study: Study, folder: StudyFolder) -> None:
+        self._study = study
+        self._folder = folder
+        self._client = MlflowClient(tracking_uri(study, folder.storage))
+        self._records: dict[str, TrialRecord] = {}
+        self._runs: dict[str, str] = {}
+        self._parent = ""
+        self._read = 0
+        self._delivered = self._load_offset()
+
+    def deliver(self) -> None:
+        """Delivers all events that are in the journal now.
+
+        Raises:
+            Exception: whatever MLflow raises; nothing is lost, and another call goes on.
+        """
+        for event, offset in events_from(self._folder.journal, self._read):
+            if not self._parent:
+                self._find_or_create_parent(event)
+            apply(self._records, event)
+            if offset > self._delivered:
+                self._send(event)
+                self._delivered = offset
+                self._save_offset()
+            self._read = offset
+
+    def waiting(self) -> int:
+        """How many events are in the journal and not in MLflow."""
+        return sum(1 for _ in events_from(self._folder.journal, self._delivered))
+
+    def finish(self, summary: dict[str, Any]) -> None:
+        """Gives the parent run the results and its final status."""
+        for path in (
+            self._folder.trials_csv,
+            self._folder.best,
+            self._folder.summary,
+            self._folder.report,
+        ):
+            if path.exists():
+                self._client.log_artifact(self._parent, str(path))
+        best = summary["best"]
+        if best is not None:
+            self._client.set_tag(self._parent, "best_trial", best["trial_id"])
+            self._client.set_tag(self._parent, "best_is_feasible", str(best["feasible"]).lower())
+            for name, value in {
+                summary["objective"]["metric"]: best["value"],
+                **best["constraints"],
+            }.items():
+                self._client.log_metric(self._parent, f"best_{name}", value)
+        status = {"complete": "FINISHED", "failed": "FAILED"}.get(summary["state"], "KILLED")
+        self._client.set_terminated(self._parent, status)
+
+    def _send(self, event: Event) -> None:
+        kind, time = event["event"], int(event["time"] * 1000)
+        if kind == "session":
+            self._client.update_run(self._parent, status="RUNNING")
+        elif kind == "start":
+            self._send_start(self._records[event["trial"]], time)
+        elif kind == "report":
+            metrics = [
+                Metric(name, value, time, event["images"])
+                for name, value in {**event["scores"], "seconds": event["seconds"]}.items()
+            ]
+            self._client.log_batch(self._runs[event["trial"]], metrics=metrics)
+        elif kind == "end":
+            self._send_end(event, time)
+
+    def _send_start(self, record: TrialRecord, time: int) -> None:
+        run_id = self._runs.get(record.id)
+        if run_id is None:
+            tags = {
+                _PARENT: self._parent,
+                _TRIAL: record.id,
+                _STATE: "running",
+                "baseline": record.baseline or "",
+                "control": str(record.control).lower(),
+            }
+            run = self._client.create_run(self._experiment, time, tags, run_name=record.label)
+            run_id = self._runs[record.id] = run.info.run_id
+        config = self._study.trial_config(record.values).model_dump(mode="json")
+        params = [Param(key, str(value)[:_LONGEST_PARAM]) for key, value in flatten(config).items()]
+        self._client.log_batch(run_id, params=params)
+
+    def _send_end(self, event: Event, time: int) -> None:
+        run_id = self._runs[event["trial"]]
+        tags = [RunTag(_STATE, event["state"])]
+        if event["reason"]:
+            tags.append(RunTag("reason", event["reason"]))
+        self._client.log_batch(run_id, tags=tags)
+        sheet = self._folder.trial(event["trial"]) / "samples.png"
+        if sheet.exists():
+            self._client.log_artifact(run_id, str(sheet))
+        self._client.set_terminated(run_id, _STATUS[event["state"]], time)
+
+    def _find_or_create_parent(self, first: Event) -> None:
+        """Finds what earlier deliveries made, by tags, or makes the experiment and its parent run.
+
+        The first event's time tells this study from another of its name that was deleted.
+        """
+        name, key = self._study.name, f"{self._study.name}@{first['time']}"
+        experiment = self._client.get_experiment_by_name(name)
+        if experiment is None:
+            artifacts = self._folder.storage.resolve() / "mlflow-artifacts" / name
+            location = None if self._study.tracking.uri else artifacts.as_uri()
+            self._experiment = self._client.create_experiment(name, location)
+        else:
+            self._experiment = experiment.experiment_id
+        found = self._client.search_runs([self._experiment], f"tags.`{_KEY}` = '{key}'")
+        if found:
+            self._parent = found[0].info.run_id
+            self._find_children()
+        else:
+            time = int(first["time"] * 1000)
+            self._parent = self._client.create_run(
+                self._experiment, time, {_KEY: key}, run_name=name
+            ).info.run_id
+        self._client.log_artifact(self._parent, str(self._folder.study))
+
+    def _find_children(self) -> None:
+        token: str | None = None
+        while True:
+            page = self._client.search_runs(
+                [self._experiment], f"tags.`{_PARENT}` = '{self._parent}'", page_token=token
+            )
+            self._runs.update({run.data.tags[_TRIAL]: run.info.run_id for run in page})
+            token = page.token
+            if not token:
+                return
+
+    def _load_offset(self) -> int:
+        try:
+            return int(json.loads(self._folder.delivery.read_text())["delivered"])
+        except FileNotFoundError:
+            return 0
+
+    def _save_offset(self) -> None:
+        write_atomically(self._folder.delivery, json.dumps({"delivered": self._delivered}))
+
+
+def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested sections as dotted paths."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, dict):
+            flat.update(flatten(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

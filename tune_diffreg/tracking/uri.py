@@ -1,0 +1,17 @@
+"""Where a study is tracked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tune_diffreg.study import Study
+
+
+def tracking_uri(study: Study, storage: Path) -> str:
+    """What the study file says, or SQLite beside the results."""
+    return study.tracking.uri or local_uri(storage)
+
+
+def local_uri(storage: Path) -> str:
+    """The MLflow store that all studies of a storage folder share by default."""
+    return f"sqlite:///{(storage / 'mlflow.db').resolve()}"

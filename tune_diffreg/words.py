@@ -1,0 +1,52 @@
+"""Numbers and names as people read them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+_DISTANCES = {
+    "fd_digits_cnn": "FD (digits CNN features, not Inception FID)",
+    "fd_pixels": "FD (8x8 pixels, not Inception FID)",
+    "fid": "FID",
+}
+_PERCENT = ("memorized_fraction", "heldout_memorized_fraction")
+
+
+def score_name(name: str, short: bool = False) -> str:
+    """A score's name in full, or short where the full one was said before."""
+    full = _DISTANCES.get(name, name.replace("_", " "))
+    return full.split(" (")[0] if short else full
+
+
+def score(name: str, value: float | None) -> str:
+    """A score with the digits that mean something."""
+    if value is None:
+        return "-"
+    if name in _PERCENT:
+        return f"{value:.1%}"
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+
+
+def setting(value: Any) -> str:
+    """A setting's value, numbers to three significant digits."""
+    if value is None:
+        return "none"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def knob(path: str, searched: Iterable[str]) -> str:
+    """The shortest end of a dotted path that no other of the searched paths has."""
+    parts = path.split(".")
+    for length in range(1, len(parts)):
+        short = ".".join(parts[-length:])
+        if sum(other.endswith("." + short) for other in searched) <= 1:
+            return short
+    return path
+
+
+def duration(seconds: float) -> str:
+    """Hours, minutes and seconds, as 1:02:03 or 2:03."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -40,7 +40,7 @@ class CoordinatedSearcher(Searcher):
             "reported": list(assignment.reported),
         }
 
-    def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
+    def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:  # noqa: ARG002
         ours = self._running.pop(trial_id)
         if error:
             self._coordinator.fail(ours, "its process died, each time that it was restarted")

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-_DISTANCES = {
+_NAMES = {
     "fd_digits_cnn": "FD (digits CNN features, not Inception FID)",
     "fd_pixels": "FD (8x8 pixels, not Inception FID)",
     "fid": "FID",
+    "memorized_fraction": "memorised fraction",
+    "heldout_memorized_fraction": "the same of held-out images",
 }
 _PERCENT = ("memorized_fraction", "heldout_memorized_fraction")
 
 
 def score_name(name: str, short: bool = False) -> str:
     """A score's name in full, or short where the full one was said before."""
-    full = _DISTANCES.get(name, name.replace("_", " "))
+    full = _NAMES.get(name, name.replace("_", " "))
     return full.split(" (")[0] if short else full
 
 

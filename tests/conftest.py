@@ -1,0 +1,81 @@
+"""What many tests need: the digits study made small, and one finished run of it on real Ray."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from tune_diffreg.study import Study, read_study
+
+ROOT = Path(__file__).parent.parent
+DIGITS = ROOT / "search_spaces" / "digits.yaml"
+
+# A study of seconds: real in every part, small in each.
+TINY = [
+    "training.images=1280",
+    "halving.first_rung=320",
+    "halving.reduction_factor=2",
+    "evaluation.samples=80",
+    "evaluation.steps=4",
+    "search.trials=8",
+]
+
+
+def tiny_study(*overrides: str) -> Study:
+    """The digits study, small, with further overrides."""
+    return read_study(DIGITS, [*TINY, *overrides])
+
+
+def run_cli(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """The command as a process of its own, its output kept."""
+    command = [sys.executable, "-m", "tune_diffreg", *map(str, arguments)]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=240, check=False, cwd=cwd
+    )
+
+
+def tiny_run(storage: Path, *overrides: str) -> list[str]:
+    """The arguments that run the tiny study in `storage`."""
+    settings = [part for text in (*TINY, *overrides) for part in ("--set", text)]
+    return ["run", str(DIGITS), "--storage", str(storage), *settings]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The storage folder of a tiny study that ran to its end."""
+    storage = tmp_path_factory.mktemp("finished")
+    done = run_cli(*tiny_run(storage))
+    assert done.returncode == 0, done.stdout + done.stderr
+    (storage / "screen.txt").write_text(done.stdout + done.stderr)
+    return storage
+
+
+Command = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Runs a command in this process; gives its exit status and what it printed."""
+    from tune_diffreg.cli import main
+
+    def run(*arguments: str | Path) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["tune-diffreg", *map(str, arguments)])
+        try:
+            main()
+            status = 0
+        except SystemExit as exit_:
+            status = int(exit_.code or 0)
+        printed = capsys.readouterr()
+        return status, printed.out + printed.err
+
+    return run

@@ -1,0 +1,108 @@
+"""Images from a folder and from CIFAR-10's own files."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from torchvision.datasets import CIFAR10
+from torchvision.io import write_jpeg, write_png
+
+from tests.conftest import tiny_study
+from tune_diffreg.data import load_splits
+from tune_diffreg.data.cifar10 import cifar10
+from tune_diffreg.data.image_folder import image_folder
+from tune_diffreg.errors import InputError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Six images, nested, of several shapes and kinds."""
+    (tmp_path / "inner" / "deep").mkdir(parents=True)
+    draw = torch.Generator().manual_seed(0)
+    for index, (name, channels, height, width) in enumerate(
+        [
+            ("a.png", 3, 20, 30),
+            ("b.PNG", 1, 16, 16),
+            ("inner/c.png", 4, 40, 16),
+            ("inner/d.jpg", 3, 33, 21),
+            ("inner/deep/e.jpeg", 1, 64, 64),
+            ("inner/deep/f.png", 3, 9, 9),
+        ]
+    ):
+        image = torch.randint(0, 256, (channels, height, width), generator=draw).to(torch.uint8)
+        write = write_png if name.lower().endswith("png") else write_jpeg
+        write(image, str(tmp_path / name))
+        assert index < 6
+    (tmp_path / "notes.txt").write_text("not an image")
+    return tmp_path
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_nested_folder_of_mixed_images_becomes_one_tensor(folder: Path, channels: int) -> None:
+    seen = []
+    images = image_folder(folder, channels, 16, lambda done, total: seen.append((done, total)))
+    assert images.shape == (6, channels, 16, 16)
+    assert images.dtype == torch.uint8
+    assert seen[-1] == (6, 6)
+
+
+def test_an_image_of_the_right_size_is_read_as_it_is(tmp_path: Path) -> None:
+    image = torch.randint(0, 256, (3, 16, 16), dtype=torch.uint8)
+    write_png(image, str(tmp_path / "a.png"))
+    assert torch.equal(image_folder(tmp_path, 3, 16)[0], image)
+
+
+def test_the_centre_is_cut_from_a_wide_image(tmp_path: Path) -> None:
+    image = torch.zeros(1, 8, 24, dtype=torch.uint8)
+    image[:, :, 8:16] = 200
+    write_png(image, str(tmp_path / "wide.png"))
+    assert (image_folder(tmp_path, 1, 8) == 200).all()
+
+
+def test_unreadable_images_are_named(folder: Path) -> None:
+    (folder / "inner" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnot really")
+    (folder / "empty.jpg").write_bytes(b"")
+    with pytest.raises(InputError, match=r"2 of 8 images .*: empty.jpg, inner/broken.png;"):
+        image_folder(folder, 3, 16)
+
+
+def test_a_folder_that_is_absent_or_holds_no_images_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is not a folder"):
+        image_folder(tmp_path / "absent", 3, 16)
+    with pytest.raises(InputError, match=r"no images \(.png, .jpg"):
+        image_folder(tmp_path, 3, 16)
+
+
+def test_absent_cifar10_says_what_to_put_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CIFAR10, "url", "http://127.0.0.1:9/none.tar.gz")  # nobody listens there
+    with pytest.raises(InputError, match=r"put cifar-10-python.tar.gz, or the folder"):
+        cifar10(tmp_path)
+
+
+def test_cifar10_is_read_from_its_own_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files in CIFAR-10's layout, made here; only their published checksums are put aside."""
+    base = tmp_path / CIFAR10.base_folder
+    base.mkdir()
+    pixels = torch.randint(0, 256, (20, 3072), dtype=torch.uint8).numpy()
+    for name, _ in CIFAR10.train_list:
+        (base / name).write_bytes(pickle.dumps({"data": pixels, "labels": [0] * 20}))
+    (base / CIFAR10.meta["filename"]).write_bytes(pickle.dumps({"label_names": ["thing"]}))
+    monkeypatch.setattr(CIFAR10, "_check_integrity", lambda _: True)
+    monkeypatch.setattr("torchvision.datasets.cifar.check_integrity", lambda *_: True)
+    images = cifar10(tmp_path)
+    assert images.shape == (100, 3, 32, 32)
+    assert torch.equal(images[0].flatten(), torch.from_numpy(pixels[0]))
+
+
+def test_a_source_of_another_size_than_the_model_is_one_sentence() -> None:
+    study = tiny_study()
+    wrong = study.model.model_copy(update={"sample_size": 16})
+    with pytest.raises(InputError, match="images are 1x8x8, but the model takes 1x16x16"):
+        load_splits(study.data, wrong)

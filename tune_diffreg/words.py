@@ -38,13 +38,10 @@ def setting(value: Any) -> str:
 
 
 def knob(path: str, searched: Iterable[str]) -> str:
-    """The shortest end of a dotted path that no other of the searched paths has."""
-    parts = path.split(".")
-    for length in range(1, len(parts)):
-        short = ".".join(parts[-length:])
-        if sum(other.endswith("." + short) for other in searched) <= 1:
-            return short
-    return path
+    """A dotted path without its section, where no other of the searched paths ends alike."""
+    short = path.split(".", 1)[-1]
+    alike = sum(other.split(".", 1)[-1] == short for other in searched)
+    return short if alike <= 1 else path
 
 
 def duration(seconds: float) -> str:

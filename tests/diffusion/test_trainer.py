@@ -155,7 +155,7 @@ def test_training_lowers_the_loss_on_held_out_images(prediction: str) -> None:
     before = denoising_loss(subject.ema_model, subject.scheduler, splits.validation)
     steps(subject, 60)
     after = denoising_loss(subject.ema_model, subject.scheduler, splits.validation)
-    assert after < 0.5 * before
+    assert after < 0.6 * before
     again = denoising_loss(subject.ema_model, subject.scheduler, splits.validation)
     assert again == after
 

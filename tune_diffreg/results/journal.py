@@ -1,6 +1,6 @@
 """The journal of a study: every decision, one line of JSON each, durable before it takes effect.
 
-Everything else in the folder can be made again from it.
+All tables of results are made from it, and an interrupted search goes on from it.
 """
 
 from __future__ import annotations

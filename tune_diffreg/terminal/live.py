@@ -81,9 +81,8 @@ class LiveDisplay:
 
     def __call__(self, event: Event) -> None:
         self._board.note(event)
-        text = line(self._board, event) if event["event"] == "end" else None
-        if text:
-            self._live.console.print(text, highlight=False)
+        if event["event"] == "end":
+            self._live.console.print(line(self._board, event), highlight=False)
 
     def _render(self) -> RenderableType:
         board, elapsed = self._board, time.monotonic() - self._start
@@ -142,15 +141,21 @@ def line(board: Board, event: Event) -> str | None:
         control = ", control" if record.control else ""
         return f"{record.label} started{control}: {values or 'the study file as it is'}"
     if kind == "report":
+        if event["decision"] != "continue":
+            return None  # its end follows
         record = board.records[event["trial"]]
-        decision = {"prune": ", pruned", "complete": ", complete"}.get(event["decision"], "")
-        scores = _scores(study, event["scores"])
-        return f"{record.label} at {event['images']:,} images: {scores}{decision}"
+        return f"{record.label} at {event['images']:,} images: {_scores(study, event['scores'])}"
     if kind == "end":
-        record = board.records[event["trial"]]
-        outcome = f"failed: {record.reason}" if record.state == "failed" else record.state
-        return f"{record.label} {outcome} at {record.images:,} images; {best_line(board)}"
+        return _ending(board, board.records[event["trial"]])
     return None
+
+
+def _ending(board: Board, record: TrialRecord) -> str:
+    if record.state == "failed":
+        return f"{record.label} failed: {record.reason}"
+    scores = _scores(board.study, record.scores)
+    best = " (best so far)" if board.best is record else ""
+    return f"{record.label} {record.state} at {record.images:,} images: {scores}{best}"
 
 
 def _scores(study: Study, scores: dict[str, float]) -> str:

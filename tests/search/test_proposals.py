@@ -1,0 +1,107 @@
+"""Proposals through a real Optuna study in SQLite."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from tests.conftest import tiny_study
+from tune_diffreg.search.proposals import Proposals
+
+STUDY = tiny_study()
+
+
+def stored(path: Path) -> list[optuna.trial.FrozenTrial]:
+    return optuna.load_study(study_name=STUDY.name, storage=f"sqlite:///{path}").trials
+
+
+def test_every_proposal_lies_in_the_space_and_conditions_are_kept(tmp_path: Path) -> None:
+    proposals = Proposals(STUDY, tmp_path / "optuna.db", set())
+    for _ in range(15):
+        proposal = proposals.ask()
+        for path, value in proposal.values.items():
+            assert STUDY.search.space[path].contains(value), path
+        hybrid = proposal.values["diffusion.schedule.name"] == "hybrid"
+        assert ("diffusion.schedule.blend" in proposal.values) == hybrid
+        STUDY.trial_config(proposal.values)
+        proposals.tell(proposal.number, "complete", 1.0)
+
+
+def test_equal_histories_give_equal_proposals(tmp_path: Path) -> None:
+    def sequence(name: str) -> list[dict[str, object]]:
+        proposals = Proposals(STUDY, tmp_path / name, set())
+        asked = []
+        for index in range(14):
+            proposal = proposals.ask()
+            proposals.report(proposal.number, 320, float(index))
+            proposals.tell(proposal.number, "complete", float(index))
+            asked.append(proposal.values)
+        return asked
+
+    assert sequence("one.db") == sequence("two.db")
+
+
+def test_a_pruned_trial_is_told_as_pruned_with_its_last_value(tmp_path: Path) -> None:
+    proposals = Proposals(STUDY, tmp_path / "optuna.db", set())
+    number = proposals.ask().number
+    proposals.report(number, 320, 50.0)
+    proposals.report(number, 640, 40.0)
+    proposals.report(number, 640, 99.0)  # a repeated report changes nothing
+    proposals.tell(number, "pruned", 40.0, {"memorized_fraction": -0.02})
+    proposals.tell(number, "complete", 1.0)  # nor does a second end
+    trial = stored(tmp_path / "optuna.db")[number]
+    assert trial.state == TrialState.PRUNED
+    assert trial.value == 40.0
+    assert trial.intermediate_values == {320: 50.0, 640: 40.0}
+    assert trial.constraints == {"memorized_fraction": -0.02}
+
+
+def test_a_failed_trial_is_told_as_failed(tmp_path: Path) -> None:
+    proposals = Proposals(STUDY, tmp_path / "optuna.db", set())
+    number = proposals.ask().number
+    proposals.tell(number, "failed")
+    assert stored(tmp_path / "optuna.db")[number].state == TrialState.FAIL
+
+
+def test_a_proposal_that_no_trial_was_started_with_is_handed_out_again(tmp_path: Path) -> None:
+    before = Proposals(STUDY, tmp_path / "optuna.db", set())
+    used, lost = before.ask(), before.ask()
+    after = Proposals(STUDY, tmp_path / "optuna.db", {used.number})
+    assert after.ask() == lost
+    assert after.ask().number == lost.number + 1
+
+
+def test_a_baseline_in_the_space_is_told_once_and_one_outside_is_not(tmp_path: Path) -> None:
+    proposals = Proposals(STUDY, tmp_path / "optuna.db", set())
+    outside = STUDY.trial_config({})  # no weight decay, where the space is logarithmic
+    inside = STUDY.trial_config({"optimizer.weight_decay": 0.01})
+    for _ in range(2):
+        proposals.add_baseline("unregularized", outside, 20.0, {"memorized_fraction": 0.3})
+        proposals.add_baseline("decayed", inside, 25.0, {"memorized_fraction": 0.1})
+    (told,) = stored(tmp_path / "optuna.db")
+    assert told.state == TrialState.COMPLETE
+    assert told.value == 25.0
+    assert told.params["optimizer.weight_decay"] == 0.01
+    assert told.constraints == {"memorized_fraction": 0.1}
+
+
+def test_infeasible_trials_do_not_attract_proposals(tmp_path: Path) -> None:
+    """Low values come with low dropout, which breaks the constraint; TPE must look elsewhere."""
+    study = tiny_study("search.space={regularization.residual_dropout: {low: 0.0, high: 0.5}}")
+
+    def late_mean(constrained: bool, path: Path) -> float:
+        proposals = Proposals(study, path, set())
+        asked = []
+        for _ in range(40):
+            proposal = proposals.ask()
+            dropout = float(proposal.values["regularization.residual_dropout"])
+            asked.append(dropout)
+            violation = {"memorized_fraction": 0.3 - dropout} if constrained else {}
+            proposals.tell(proposal.number, "complete", dropout, violation)
+        return sum(asked[-10:]) / 10
+
+    assert late_mean(False, tmp_path / "free.db") < 0.1
+    assert late_mean(True, tmp_path / "bound.db") == pytest.approx(0.3, abs=0.1)

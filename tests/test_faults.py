@@ -1,0 +1,160 @@
+"""What goes wrong in a study: it costs the trial alone, or nothing at all."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import optuna
+import pytest
+from mlflow import MlflowClient
+
+from tests.conftest import run_cli, tiny_run
+from tune_diffreg.results import TrialRecord, open_study, read_journal, replay
+from tune_diffreg.results.journal import Event
+from tune_diffreg.tracking import local_uri
+
+pytestmark = pytest.mark.slow
+
+# Longer trials than the tiny ones, so that there is something to interrupt.
+LONG = ["training.images=6400", "halving.first_rung=1600", "search.trials=4"]
+
+
+def start(storage: Path, *overrides: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tune_diffreg", *tiny_run(storage, *overrides)]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+
+
+def journal(storage: Path) -> list[Event]:
+    path = storage / "digits" / "journal.jsonl"
+    return read_journal(path) if path.exists() else []
+
+
+def wait_for(storage: Path, condition: Callable[[list[Event]], bool]) -> None:
+    deadline = time.monotonic() + 120
+    while not condition(journal(storage)):
+        assert time.monotonic() < deadline, journal(storage)
+        time.sleep(0.2)
+
+
+def reports(events: list[Event]) -> int:
+    return sum(event["event"] == "report" for event in events)
+
+
+def records(storage: Path) -> dict[str, TrialRecord]:
+    return replay(read_journal(open_study(storage, "digits").journal))
+
+
+def children(storage: Path) -> list[tuple[str, str]]:
+    client = MlflowClient(local_uri(storage))
+    experiment = client.get_experiment_by_name("digits")
+    assert experiment is not None
+    tags = [run.data.tags for run in client.search_runs([experiment.experiment_id])]
+    return sorted((t["trial_id"], t["trial_state"]) for t in tags if "trial_id" in t)
+
+
+def test_ctrl_c_stops_cleanly_and_resume_goes_on(tmp_path: Path) -> None:
+    running = start(tmp_path, *LONG)
+    wait_for(tmp_path, lambda events: reports(events) >= 1)
+    running.send_signal(signal.SIGINT)
+    screen, _ = running.communicate(timeout=60)
+    assert running.returncode == 130, screen
+    assert "Nothing is lost" in screen
+    assert f"tune-diffreg resume digits --storage {tmp_path}" in screen
+    assert "Traceback" not in screen
+    before = records(tmp_path)
+    assert any(not record.ended for record in before.values())
+
+    done = run_cli("resume", "digits", "--storage", tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    after = records(tmp_path)
+    assert len(after) == 4
+    assert all(record.ended for record in after.values())
+    for trial_id, record in before.items():
+        assert after[trial_id].reports[: len(record.reports)] == record.reports
+        assert after[trial_id].values == record.values
+    assert children(tmp_path) == [(r.id, r.state) for r in after.values()]
+
+
+def test_a_driver_that_was_killed_is_gone_on_from(tmp_path: Path) -> None:
+    running = start(tmp_path, *LONG)
+    wait_for(tmp_path, lambda events: reports(events) >= 2)
+    os.killpg(running.pid, signal.SIGKILL)
+    running.communicate()
+    _wait_for_the_end_of_ray()
+    before = records(tmp_path)
+    done = run_cli("resume", "digits", "--storage", tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    after = records(tmp_path)
+    assert len(after) == 4
+    assert all(record.ended for record in after.values())
+    for trial_id, record in before.items():
+        assert after[trial_id].reports[: len(record.reports)] == record.reports
+    assert children(tmp_path) == [(r.id, r.state) for r in after.values()]
+
+
+def test_a_trial_goes_on_when_its_process_is_killed(tmp_path: Path) -> None:
+    running = start(tmp_path, *LONG)
+    wait_for(tmp_path, lambda events: reports(events) >= 1)
+    actors = subprocess.run(
+        ["pgrep", "-f", "ray::.*TrialActor"], capture_output=True, text=True, check=True
+    ).stdout.split()
+    os.kill(int(actors[0]), signal.SIGKILL)
+    screen, _ = running.communicate(timeout=200)
+    assert running.returncode == 0, screen
+    assert {record.state for record in records(tmp_path).values()} <= {"complete", "pruned"}
+    for record in records(tmp_path).values():
+        images = [report.images for report in record.reports]
+        assert images == sorted(set(images))
+
+
+def test_an_exception_in_a_trial_fails_that_trial_alone_and_its_reason_is_kept(
+    tmp_path: Path,
+) -> None:
+    """A file stands where the third trial's folder would be."""
+    (tmp_path / "digits" / "trials").mkdir(parents=True)
+    (tmp_path / "digits" / "trials" / "t0002").write_text("in the way")
+    done = run_cli(*tiny_run(tmp_path, "search.trials=5"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    after = records(tmp_path)
+    assert after["t0002"].state == "failed"
+    assert "FileExistsError" in (after["t0002"].reason or "")
+    assert all(r.state in ("complete", "pruned") for r in after.values() if r.id != "t0002")
+    assert "t0002 failed: FileExistsError" in done.stdout
+    assert ("t0002", "failed") in children(tmp_path)
+    told = optuna.load_study(
+        study_name="digits", storage=f"sqlite:///{tmp_path / 'digits' / 'optuna.db'}"
+    ).trials
+    assert [trial.state.name for trial in told].count("FAIL") == 1
+    assert all(trial.state.is_finished() for trial in told)
+
+
+def test_a_study_in_which_every_trial_diverges_fails_and_says_why(tmp_path: Path) -> None:
+    """A learning rate of 1 without clipping: the real loss becomes NaN."""
+    done = run_cli(
+        *tiny_run(
+            tmp_path, "search.trials=2", "search.baselines={}", "optimizer.learning_rate=1.0",
+            "search.space={optimizer.weight_decay: {low: 50.0, high: 90.0}}",
+        )
+    )  # fmt: skip
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "All 2 trials failed" in done.stdout
+    for record in records(tmp_path).values():
+        assert record.state == "failed"
+        assert "became nan" in (record.reason or "") or "became inf" in (record.reason or "")
+
+
+def _wait_for_the_end_of_ray() -> None:
+    """The killed driver's Ray notices its end by itself; until then it holds the cores."""
+    deadline = time.monotonic() + 60
+    while subprocess.run(["pgrep", "-f", "ray::.*TrialActor"], capture_output=True).returncode == 0:
+        assert time.monotonic() < deadline
+        time.sleep(0.5)

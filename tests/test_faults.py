@@ -105,7 +105,7 @@ def test_a_trial_goes_on_when_its_process_is_killed(tmp_path: Path) -> None:
     running = start(tmp_path, *LONG)
     wait_for(tmp_path, lambda events: reports(events) >= 1)
     actors = subprocess.run(
-        ["pgrep", "-f", "ray::.*TrialActor"], capture_output=True, text=True, check=True
+        ["pgrep", "-f", "ray::.*Trainable"], capture_output=True, text=True, check=True
     ).stdout.split()
     os.kill(int(actors[0]), signal.SIGKILL)
     screen, _ = running.communicate(timeout=200)
@@ -155,6 +155,11 @@ def test_a_study_in_which_every_trial_diverges_fails_and_says_why(tmp_path: Path
 def _wait_for_the_end_of_ray() -> None:
     """The killed driver's Ray notices its end by itself; until then it holds the cores."""
     deadline = time.monotonic() + 60
-    while subprocess.run(["pgrep", "-f", "ray::.*TrialActor"], capture_output=True).returncode == 0:
+    while (
+        subprocess.run(
+            ["pgrep", "-f", "ray::.*Trainable"], check=False, capture_output=True
+        ).returncode
+        == 0
+    ):
         assert time.monotonic() < deadline
         time.sleep(0.5)

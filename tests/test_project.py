@@ -18,7 +18,7 @@ def test_no_room_imports_what_it_may_not() -> None:
     assert lint_imports(config_filename=str(ROOT / "pyproject.toml"), no_cache=True) == 0
 
 
-def test_the_cluster_file_is_valid_for_rays_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cluster_file_is_valid_for_rays_launcher() -> None:
     from ray.autoscaler._private.util import prepare_config, validate_config
 
     config = yaml.safe_load((ROOT / "cluster.yaml").read_text())

@@ -158,7 +158,8 @@ def train(
 
     found = read_best(best_file)
     target = output or best_file.parent / "trained"
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("training")
         scores = train_best(
             found, target, lambda seen, of: bar.update(task, completed=seen, total=of)

@@ -11,7 +11,7 @@ from rich.progress import Progress
 
 from tune_diffreg.report import write_report
 from tune_diffreg.results import StudyFolder, read_journal, replay
-from tune_diffreg.search.cluster import concurrent_trials_here
+from tune_diffreg.search.cluster import check_cluster, concurrent_trials_here
 from tune_diffreg.search.controller import Preparation, prepare, run_search
 from tune_diffreg.study import Study
 from tune_diffreg.terminal import open_display, result_table
@@ -31,6 +31,7 @@ def run_study(study: Study, storage: Path, console: Console, address: str | None
         InputError: before anything is started.
     """
     folder = StudyFolder(storage, study.name)
+    check_cluster(study, address)
     preparation = prepare_with_progress(study, console)
     folder.create(study)
     with folder.lock():
@@ -48,7 +49,7 @@ def run_study(study: Study, storage: Path, console: Console, address: str | None
 
 def prepare_with_progress(study: Study, console: Console) -> Preparation:
     """Loads the data behind a progress bar and says what was found in it."""
-    with Progress(console=console, transient=True) as bar:
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("reading images", visible=False)
 
         def progress(done: int, total: int) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
-
 from tune_diffreg.production.best import Best
 from tune_diffreg.production.export import PIPELINE, new_folder, save_pipeline
 from tune_diffreg.results.files import to_json
@@ -29,9 +27,8 @@ def train(best: Best, output: Path, progress: Callable[[int, int], None]) -> dic
         InputError: the data cannot be loaded, or `output` is in use.
         Diverged: the loss is no longer finite.
     """
-    torch.set_num_threads(best.resources.cpu)
     with new_folder(output) as unfinished:
-        _, materials = load_materials(best.config)
+        _, materials = load_materials(best.config, best.resources.cpu)
         trial = Trial(best.config, materials, best_device())
         images = best.config.training.images
         while not trial.train(until=images, seconds=_NEWS_SECONDS):

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tune_diffreg.errors import InputError
 from tune_diffreg.study import Study
+
+_PATIENCE_SECONDS = 5.0
 
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -35,11 +38,31 @@ def ray_cluster(address: str | None) -> Iterator[None]:
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **local)
     except (ConnectionError, ValueError, RuntimeError) as error:
-        raise InputError(f"no Ray cluster at {address}: {str(error).splitlines()[0]}") from None
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"no Ray cluster at {address or 'this machine'}: {reason}") from None
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def check_cluster(study: Study, address: str | None) -> None:
+    """Looks, without starting or joining Ray, whether a study can run there.
+
+    Raises:
+        InputError: nothing answers at `address`, or this machine cannot hold one trial.
+    """
+    if address is None:
+        concurrent_trials_here(study)
+    elif address != "auto":  # Ray itself knows where a cluster on this machine is
+        host, _, port = address.removeprefix("ray://").rpartition(":")
+        try:
+            socket.create_connection((host, int(port)), _PATIENCE_SECONDS).close()
+        except (OSError, ValueError, OverflowError) as error:
+            raise InputError(
+                f"no Ray cluster at {address} ({error}); give host:port, or 'auto' for the one "
+                "on this machine"
+            ) from None
 
 
 def concurrent_trials(study: Study) -> int:

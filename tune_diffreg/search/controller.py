@@ -6,7 +6,7 @@ import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
@@ -44,7 +44,7 @@ def prepare(study: Study, progress: Progress | None = None) -> Preparation:
     Raises:
         InputError: the data or the extractor's weights cannot be used.
     """
-    splits, materials = load_materials(study, progress)
+    splits, materials = load_materials(study, study.resources.cpu, progress)
     provenance = {
         "data_sha256": splits.digest,
         "features": materials.extractor.name,
@@ -128,7 +128,8 @@ def _tidying(folder: StudyFolder, listener: Listener) -> Listener:
 
     def tidy(event: dict[str, Any]) -> None:
         if event["event"] == "end":
-            (folder.trial(event["trial"]) / CHECKPOINT).unlink(missing_ok=True)
+            with suppress(OSError):  # one that stays costs space and nothing else
+                (folder.trial(event["trial"]) / CHECKPOINT).unlink()
         listener(event)
 
     return tidy

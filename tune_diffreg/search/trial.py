@@ -54,9 +54,15 @@ class Materials:
 
 
 def load_materials(
-    config: TrialConfig, progress: Progress | None = None
+    config: TrialConfig, threads: int, progress: Progress | None = None
 ) -> tuple[Splits, Materials]:
-    """Loads the data of a configuration and prepares what it is scored with."""
+    """Loads the data of a configuration and prepares what it is scored with.
+
+    Args:
+        threads: as many as a trial has; the reference is part of every score, and the number of
+            threads decides how its sums are rounded.
+    """
+    torch.set_num_threads(threads)
     splits = load_splits(config.data, config.model, progress)
     return splits, Materials.prepare(config, splits, best_device())
 

@@ -43,7 +43,8 @@ def run_study(study: Study, storage: Path, console: Console, address: str | None
         write_report(folder)
         problem = follower.close(summary)
     if problem:
-        console.print(problem, style="yellow", soft_wrap=True)
+        later = f"tune-diffreg resume {study.name}{_storage_option(storage)}"
+        console.print(f"{problem}; deliver it later with:  {later}", style="yellow", soft_wrap=True)
     return _conclude(study, folder, summary, console)
 
 

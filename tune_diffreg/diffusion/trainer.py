@@ -46,7 +46,6 @@ class Trainer:
         self._weights = list(self.model.parameters())
         self._ema_weights = list(self.ema_model.parameters())
         self._loss_sum = torch.zeros((), device=device)
-        self._loss_steps = 0
 
     @property
     def images_seen(self) -> int:
@@ -80,19 +79,6 @@ class Trainer:
         decay = min(training.ema, (1 + self.steps) / (10 + self.steps))
         torch._foreach_lerp_(self._ema_weights, self._weights, 1 - decay)
         self._loss_sum += loss.detach()
-        self._loss_steps += 1
-
-    def mean_loss(self) -> float:
-        """Mean training loss since the last call.
-
-        Raises:
-            Diverged: it is not a finite number.
-        """
-        self.check_finite()
-        mean = self._loss_sum.item() / max(self._loss_steps, 1)
-        self._loss_sum.zero_()
-        self._loss_steps = 0
-        return mean
 
     def check_finite(self) -> None:
         """Waits for the device and looks whether training still makes sense.
@@ -111,7 +97,7 @@ class Trainer:
             "model": self.model.state_dict(),
             "ema_model": self.ema_model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "loss": (self._loss_sum, self._loss_steps),
+            "loss_sum": self._loss_sum,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -119,7 +105,7 @@ class Trainer:
         self.model.load_state_dict(state["model"])
         self.ema_model.load_state_dict(state["ema_model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self._loss_sum, self._loss_steps = state["loss"][0].to(self.device), state["loss"][1]
+        self._loss_sum = state["loss_sum"].to(self.device)
 
     def _batch_indices(self) -> torch.Tensor:
         """The next batch of a walk that visits all images in a new order each time round."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 
-from tune_diffreg.results import TrialRecord
+from tune_diffreg.results import TrialRecord, best_trial
 from tune_diffreg.study import Study
 from tune_diffreg.words import score_name
 
@@ -40,7 +40,7 @@ def learning_curves(study: Study, records: dict[str, TrialRecord]) -> go.Figure:
         shown.add(record.state)
     for rung in study.rungs():
         figure.add_vline(x=rung, line={"color": "#999999", "width": 1, "dash": "dot"})
-    figure.update_xaxes(title="images seen", type="log")
+    figure.update_xaxes(title="images seen", type="log", tickvals=study.rungs(), tickformat=",")
     figure.update_yaxes(title=score_name(metric, short=True), type="log")
     return figure
 
@@ -57,13 +57,23 @@ def tradeoff(study: Study, records: dict[str, TrialRecord]) -> go.Figure:
             y=[record.scores[metric] for record in chosen],
             text=[record.label for record in chosen],
             name=name,
-            mode="markers+text",
-            textposition="top center",
+            mode="markers",
+            hovertemplate="%{text}<br>%{x:.1%} memorised<br>%{y:.2f}<extra></extra>",
             marker={"symbol": symbol, "size": 11, "color": "#E69F00" if baseline else "#0072B2"},
         )
+    best = best_trial(study, complete)
+    for record in complete:
+        if record.baseline or record is best:
+            figure.add_annotation(
+                x=record.scores["memorized_fraction"],
+                y=record.scores[metric],
+                text=record.baseline or f"best: {record.id}",
+                ay=-28,
+                ax=20,
+            )
     bound = study.objective.constraints.get("memorized_fraction")
     if bound is not None:
         figure.add_vline(x=bound.max, line_dash="dash", annotation_text="largest allowed")
-    figure.update_xaxes(title="memorised fraction", tickformat=".0%", rangemode="tozero")
+    figure.update_xaxes(title="memorised fraction", tickformat=".0%", rangemode="nonnegative")
     figure.update_yaxes(title=score_name(metric, short=True), rangemode="tozero")
     return figure

@@ -104,7 +104,7 @@ class Trial:
             Diverged: the training loss is not finite.
         """
         start = time.monotonic()
-        training_loss = self.trainer.mean_loss()
+        self.trainer.check_finite()
         model, scheduler = self.trainer.ema_model, self.trainer.scheduler
         settings = self.config.evaluation
         shape = tuple(self.trainer.images.shape[1:])
@@ -120,7 +120,6 @@ class Trial:
             "validation_loss": validation_loss,
             "train_loss": train_loss,
             "loss_gap": (validation_loss - train_loss) / train_loss,
-            "training_loss": training_loss,
         }
         self.seconds += time.monotonic() - start
         return scores, images

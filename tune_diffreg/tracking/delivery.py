@@ -32,6 +32,8 @@ _KEY = "tune_diffreg.study"
 _TRIAL = "trial_id"
 _STATE = "trial_state"
 _STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
+# Without it the UI opens the experiment as one about language models.
+_KIND = {"mlflow.experimentKind": "custom_model_development"}
 _LONGEST_PARAM = 6000  # MLflow refuses a longer value
 
 for _name in ("mlflow", "alembic"):
@@ -145,7 +147,7 @@ class Delivery:
         if experiment is None:
             artifacts = self._folder.storage.resolve() / "mlflow-artifacts" / name
             location = None if self._study.tracking.uri else artifacts.as_uri()
-            self._experiment = self._client.create_experiment(name, location)
+            self._experiment = self._client.create_experiment(name, location, _KIND)
         else:
             self._experiment = experiment.experiment_id
         found = self._client.search_runs([self._experiment], f"tags.`{_KEY}` = '{key}'")

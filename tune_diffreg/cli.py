@@ -65,14 +65,14 @@ def resume(name: Name, storage: Storage = _RUNS, address: Address = None) -> Non
 
 
 @app.command()
-def check(study: File, set_: Set = None, as_json: Json = False) -> None:
+def check(study: File, set_: Set = None, address: Address = None, as_json: Json = False) -> None:
     """Check a study file and its data, and print the plan; starts nothing."""
     from tune_diffreg.service import plan, prepare_with_progress
     from tune_diffreg.study import read_study
     from tune_diffreg.terminal import plan_table
 
     settings = read_study(study, set_ or ())
-    found = plan(settings, prepare_with_progress(settings, Console(stderr=as_json)))
+    found = plan(settings, prepare_with_progress(settings, Console(stderr=as_json)), address)
     _print(found, plan_table, as_json)
 
 

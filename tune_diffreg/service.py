@@ -11,7 +11,12 @@ from rich.progress import Progress
 
 from tune_diffreg.report import write_report
 from tune_diffreg.results import StudyFolder, read_journal, replay
-from tune_diffreg.search.cluster import check_cluster, concurrent_trials_here
+from tune_diffreg.search.cluster import (
+    check_cluster,
+    concurrent_trials,
+    concurrent_trials_here,
+    ray_cluster,
+)
 from tune_diffreg.search.controller import Preparation, prepare, run_search
 from tune_diffreg.study import Study
 from tune_diffreg.terminal import open_display, result_table
@@ -64,8 +69,14 @@ def prepare_with_progress(study: Study, console: Console) -> Preparation:
     return preparation
 
 
-def plan(study: Study, preparation: Preparation) -> dict[str, Any]:
-    """What a run of the study would do, as `check` prints it."""
+def plan(study: Study, preparation: Preparation, address: str | None) -> dict[str, Any]:
+    """What a run of the study on this machine, or on the cluster at `address`, would do."""
+    check_cluster(study, address)
+    if address is None:
+        concurrent = concurrent_trials_here(study)
+    else:
+        with ray_cluster(address):
+            concurrent = concurrent_trials(study)
     heldout = preparation.materials.reference.heldout_memorized_fraction
     return {
         "study": study.name,
@@ -73,7 +84,7 @@ def plan(study: Study, preparation: Preparation) -> dict[str, Any]:
         "baselines": list(study.search.baselines),
         "searched": list(study.search.space),
         "rungs": list(study.rungs()),
-        "concurrent_trials": concurrent_trials_here(study),
+        "concurrent_trials": concurrent,
         "images_at_most": study.search.trials * study.training.images,
         "objective": study.objective.metric,
         "constraints": {name: bound.max for name, bound in study.objective.constraints.items()},

@@ -22,8 +22,8 @@ def test_every_study_file_that_we_ship_is_valid(path: Path) -> None:
 
 
 def test_the_rungs_are_spaced_by_the_reduction_factor_and_end_at_full_length() -> None:
-    assert read_study(DIGITS).rungs() == (2400, 7200, 21600)
-    assert read_study(DIGITS, ["halving=null"]).rungs() == (21600,)
+    assert read_study(DIGITS).rungs() == (1920, 5760, 17280)
+    assert read_study(DIGITS, ["halving=null"]).rungs() == (17280,)
 
 
 def test_set_overrides_a_setting() -> None:

@@ -9,7 +9,7 @@ from torch import nn
 from tune_diffreg.seeds import generator
 
 # Draws for a loss on a fixed bank: enough that its error is far below the effect of a knob.
-BANK_DRAWS = 2048
+BANK_DRAWS = 1024
 
 
 def to_model_range(images: torch.Tensor) -> torch.Tensor:

@@ -63,7 +63,7 @@ def plan_table(plan: dict[str, Any]) -> Table:
     table.add_row("trials", f"{plan['trials']}, baselines {', '.join(plan['baselines']) or 'none'}")
     table.add_row("searched", ", ".join(plan["searched"]))
     table.add_row("rungs", f"{rungs} images seen")
-    table.add_row("at a time", f"{plan['concurrent_trials']} trials on this machine")
+    table.add_row("at a time", f"{plan['concurrent_trials']} trials")
     table.add_row("in all", f"at most {plan['images_at_most']:,} images seen, less what is pruned")
     table.add_row("objective", f"{score_name(plan['objective'])}{'; ' if bounds else ''}{bounds}")
     table.add_row("by chance", f"{chance} of real held-out images count as memorised")

@@ -89,6 +89,7 @@ def test_the_average_follows_the_weights() -> None:
         decay = min(0.9, (1 + step) / (10 + step))
         for average, weight in zip(expected, subject.model.parameters(), strict=True):
             average.mul_(decay).add_(weight.detach(), alpha=1 - decay)
+    assert not any(p.requires_grad for p in subject.ema_model.parameters())
     for average, ours in zip(expected, subject.ema_model.parameters(), strict=True):
         torch.testing.assert_close(ours, average)
 

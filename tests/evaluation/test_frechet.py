@@ -32,7 +32,7 @@ def test_equals_torch_fidelity_at_full_rank(count: int, dimensions: int) -> None
 
 
 def test_equals_torch_fidelity_on_digits() -> None:
-    extractor = load_extractor(tiny_study().evaluation, torch.device("cpu"))
+    extractor = load_extractor(tiny_study().evaluation)
     pool = digits_pool()
     a, b = extractor(pool[:550]), extractor(pool[550:1100])
     ours = frechet_distance(GaussianStatistics.of(a), b)

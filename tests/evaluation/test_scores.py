@@ -19,8 +19,6 @@ from tune_diffreg.evaluation import (
 )
 from tune_diffreg.evaluation.digits_cnn import DigitsFeatures
 
-CPU = torch.device("cpu")
-
 
 def test_the_digits_classifier_is_right_on_digits_that_it_never_saw() -> None:
     images, labels = labelled_pool()
@@ -33,7 +31,7 @@ def test_the_digits_classifier_is_right_on_digits_that_it_never_saw() -> None:
 
 
 def test_digits_features_have_full_rank_and_do_not_depend_on_the_batch() -> None:
-    extractor = load_extractor(tiny_study().evaluation, CPU)
+    extractor = load_extractor(tiny_study().evaluation)
     images, _ = labelled_pool()
     features = extractor(images)
     assert features.shape == (1197, 64)
@@ -46,7 +44,7 @@ def test_digits_features_have_full_rank_and_do_not_depend_on_the_batch() -> None
 
 def test_pixel_features_are_the_area_average() -> None:
     extractor = load_extractor(
-        tiny_study("evaluation.features=pixels", "objective={metric: fd_pixels}").evaluation, CPU
+        tiny_study("evaluation.features=pixels", "objective={metric: fd_pixels}").evaluation
     )
     image = torch.randint(0, 256, (1, 3, 16, 16), dtype=torch.uint8)
     expected = image.double().unfold(2, 2, 2).unfold(3, 2, 2).mean((4, 5)) / 255
@@ -59,11 +57,11 @@ def test_inception_without_its_weights_is_one_sentence(tmp_path: Path) -> None:
         update={"features": "inception", "weights": str(tmp_path / "absent.pth")}
     )
     with pytest.raises(InputError, match=r"weights are not at .*absent.pth; put weights-inception"):
-        load_extractor(absent, CPU)
+        load_extractor(absent)
     (tmp_path / "other.pth").write_bytes(b"something else")
     other = absent.model_copy(update={"weights": str(tmp_path / "other.pth")})
     with pytest.raises(InputError, match="its SHA-256 starts with"):
-        load_extractor(other, CPU)
+        load_extractor(other)
 
 
 def test_copies_are_memorised_and_held_out_images_are_not() -> None:
@@ -100,7 +98,7 @@ def test_the_block_size_does_not_matter() -> None:
 def test_the_reference_scores_real_digits_far_better_than_noise() -> None:
     study = tiny_study()
     splits = load_splits(study.data, study.model)
-    extractor = load_extractor(study.evaluation, CPU)
+    extractor = load_extractor(study.evaluation)
     reference = Reference.of(splits.train, splits.validation, extractor, study.distance)
     real = reference.score(splits.test, extractor)
     noise = reference.score(torch.randint(0, 256, splits.test.shape, dtype=torch.uint8), extractor)
@@ -113,5 +111,5 @@ def test_a_split_of_one_image_cannot_be_a_reference() -> None:
     splits = load_splits(study.data, study.model)
     with pytest.raises(InputError, match="at least 2 images"):
         Reference.of(
-            splits.train, splits.validation, load_extractor(study.evaluation, CPU), study.distance
+            splits.train, splits.validation, load_extractor(study.evaluation), study.distance
         )

@@ -77,7 +77,8 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         # Early on the average must not cling to the initial weights (as diffusers' EMAModel).
         decay = min(training.ema, (1 + self.steps) / (10 + self.steps))
-        torch._foreach_lerp_(self._ema_weights, self._weights, 1 - decay)
+        with torch.no_grad():
+            torch._foreach_lerp_(self._ema_weights, self._weights, 1 - decay)
         self._loss_sum += loss.detach()
 
     def check_finite(self) -> None:

@@ -19,6 +19,10 @@ class FeatureExtractor(Protocol):
     digest: str
     """SHA-256 of the weights, or of the definition where there are none."""
 
+    def to(self, device: torch.device) -> None:
+        """Moves the network, where that helps."""
+        ...
+
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         """Features `(N, D) float64` on the CPU, of images `(N, C, H, W) uint8`."""
         ...
@@ -31,13 +35,16 @@ class PixelFeatures:
     _side = 8
     digest = hashlib.sha256(b"area average to 8x8, [0, 1]").hexdigest()
 
+    def to(self, device: torch.device) -> None:
+        """Nothing: averaging is fast anywhere."""
+
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         pixels = images.cpu().double() / 255
         return F.adaptive_avg_pool2d(pixels, self._side).flatten(1)
 
 
-def load_extractor(evaluation: Evaluation, device: torch.device) -> FeatureExtractor:
-    """The extractor that a study names.
+def load_extractor(evaluation: Evaluation) -> FeatureExtractor:
+    """The extractor that a study names, on the CPU.
 
     Raises:
         InputError: its weights are absent or not the right ones.
@@ -50,4 +57,4 @@ def load_extractor(evaluation: Evaluation, device: torch.device) -> FeatureExtra
         return DigitsFeatures()
     from tune_diffreg.evaluation.inception import InceptionFeatures
 
-    return InceptionFeatures(Path(evaluation.weights) if evaluation.weights else None, device)
+    return InceptionFeatures(Path(evaluation.weights) if evaluation.weights else None)

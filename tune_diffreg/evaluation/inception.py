@@ -23,7 +23,7 @@ class InceptionFeatures:
 
     name = "inception"
 
-    def __init__(self, weights: Path | None, device: torch.device) -> None:
+    def __init__(self, weights: Path | None) -> None:
         path = weights or Path(torch.hub.get_dir()) / "checkpoints" / WEIGHTS_FILE
         if not path.is_file():
             raise InputError(
@@ -39,13 +39,17 @@ class InceptionFeatures:
             )
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-        self._device = device
         self._network = FeatureExtractorInceptionV3(
             "inception-v3-compat", ["2048"], feature_extractor_weights_path=str(path)
-        ).to(device)
+        )
+
+    def to(self, device: torch.device) -> None:
+        """Moves the network."""
+        self._network.to(device)
 
     @torch.inference_mode()
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        device = next(self._network.parameters()).device
         batches = images.expand(-1, 3, -1, -1).split(64)
-        features = [self._network(batch.to(self._device))[0].cpu() for batch in batches]
+        features = [self._network(batch.to(device))[0].cpu() for batch in batches]
         return torch.cat(features).double()

@@ -8,7 +8,7 @@ from pathlib import Path
 from tune_diffreg.production.best import Best
 from tune_diffreg.production.export import PIPELINE, new_folder, save_pipeline
 from tune_diffreg.results.files import to_json
-from tune_diffreg.search.trial import SAMPLES, Trial, best_device, load_materials, save_sheet
+from tune_diffreg.search.trial import SAMPLES, Trial, device_for, load_materials, save_sheet
 
 # How often the caller hears how far the training is.
 _NEWS_SECONDS = 0.5
@@ -29,7 +29,7 @@ def train(best: Best, output: Path, progress: Callable[[int, int], None]) -> dic
     """
     with new_folder(output) as unfinished:
         _, materials = load_materials(best.config, best.resources.cpu)
-        trial = Trial(best.config, materials, best_device())
+        trial = Trial(best.config, materials, device_for(best.resources))
         images = best.config.training.images
         while not trial.train(until=images, seconds=_NEWS_SECONDS):
             trial.trainer.check_finite()

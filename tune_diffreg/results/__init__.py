@@ -4,7 +4,7 @@ Search writes it; tracking, report and production read it.
 """
 
 from tune_diffreg.results.comparison import compared, comparison_rows
-from tune_diffreg.results.files import write_atomically
+from tune_diffreg.results.files import replacing, write_atomically
 from tune_diffreg.results.folder import StudyFolder, list_studies, open_study
 from tune_diffreg.results.journal import Journal, read_journal
 from tune_diffreg.results.summary import (
@@ -29,6 +29,7 @@ __all__ = [
     "open_study",
     "read_journal",
     "read_state",
+    "replacing",
     "replay",
     "summarize",
     "wall_seconds",

@@ -11,8 +11,8 @@ import torch
 from ray import tune
 
 from tune_diffreg.diffusion import Diverged
-from tune_diffreg.search.trial import SAMPLES, Materials, Trial, best_device, save_sheet
-from tune_diffreg.study import TrialConfig
+from tune_diffreg.search.trial import SAMPLES, Materials, Trial, device_for, save_sheet
+from tune_diffreg.study import Resources, TrialConfig
 
 # A result at least this often, so that the display moves and an interrupt is heeded.
 SLICE_SECONDS = 5.0
@@ -27,7 +27,7 @@ class Shared:
     materials: Materials
     rungs: tuple[int, ...]
     trials_folder: Path
-    threads: int
+    resources: Resources
 
 
 class TrialActor(tune.Trainable):
@@ -39,7 +39,7 @@ class TrialActor(tune.Trainable):
     def setup(self, config: dict[str, Any], shared: Shared | None = None) -> None:
         assert shared is not None
         self._shared = shared
-        torch.set_num_threads(shared.threads)
+        torch.set_num_threads(shared.resources.cpu)
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -52,7 +52,7 @@ class TrialActor(tune.Trainable):
         except Diverged as error:
             return self._result(failure=str(error))
         except Exception as error:
-            return self._result(failure=f"{type(error).__name__}: {error}")
+            return self._result(failure=" ".join(f"{type(error).__name__}: {error}".split()))
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Nothing: a trial keeps its checkpoints in the study's folder itself."""
@@ -71,14 +71,19 @@ class TrialActor(tune.Trainable):
 
     def _advance(self) -> dict[str, Any]:
         if self._trial is None:  # here and not in `setup`, so that its errors are the trial's
-            self._trial = Trial(self._config, self._shared.materials, best_device())
+            device = device_for(self._shared.resources)
+            self._trial = Trial(self._config, self._shared.materials, device)
             self._trial.load_checkpoint(self._folder)
+            # A trial goes on past a rung only when its report has been dealt with, so one that is
+            # a batch beyond it needs no second report (Ray restarts with what it knew at first).
+            batch = self._config.training.batch_size
+            self._ahead = [r for r in self._ahead if self._trial.images_seen < r + batch]
         rung = self._ahead[0]
         if not self._trial.train(until=rung, seconds=SLICE_SECONDS):
             self._trial.trainer.check_finite()
             self._save_if_cheap()
             return self._result()
-        del self._ahead[0]
+        self._ahead = [r for r in self._ahead if r > self._trial.images_seen]
         scores, images = self._trial.evaluate()
         save_sheet(images, self._folder / SAMPLES)
         if self._ahead:

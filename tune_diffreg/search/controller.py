@@ -92,9 +92,7 @@ def _run_on_ray(
         from tune_diffreg.search.actor import Shared, TrialActor
         from tune_diffreg.search.adapters import CoordinatedScheduler, CoordinatedSearcher
 
-        shared = Shared(
-            materials, study.rungs(), folder.root.resolve() / "trials", study.resources.cpu
-        )
+        shared = Shared(materials, study.rungs(), folder.root.resolve() / "trials", study.resources)
         trainable = tune.with_resources(
             tune.with_parameters(TrialActor, shared=shared), study.resources.model_dump()
         )

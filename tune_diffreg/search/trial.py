@@ -5,9 +5,11 @@ Knows nothing of Ray: `tune-diffreg train` runs the same code as the search.
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -19,8 +21,10 @@ from tune_diffreg.data import Splits, load_splits
 from tune_diffreg.data.image_folder import Progress
 from tune_diffreg.diffusion import Trainer, denoising_loss, latents, sample
 from tune_diffreg.evaluation import FeatureExtractor, Reference, load_extractor
-from tune_diffreg.results import write_atomically
-from tune_diffreg.study import TrialConfig
+from tune_diffreg.results import replacing, write_atomically
+from tune_diffreg.study import Resources, TrialConfig
+
+log = logging.getLogger(__name__)
 
 CHECKPOINT = "checkpoint.pt"
 MODEL = "model.safetensors"
@@ -42,13 +46,13 @@ class Materials:
     extractor: FeatureExtractor
 
     @classmethod
-    def prepare(cls, config: TrialConfig, splits: Splits, device: torch.device) -> Materials:
+    def prepare(cls, config: TrialConfig, splits: Splits) -> Materials:
         """Makes the reference of the validation split.
 
         Raises:
             InputError: the extractor's weights are absent, or a split is too small.
         """
-        extractor = load_extractor(config.evaluation, device)
+        extractor = load_extractor(config.evaluation)
         reference = Reference.of(splits.train, splits.validation, extractor, config.distance)
         return cls(splits.train, splits.validation, reference, extractor)
 
@@ -64,12 +68,12 @@ def load_materials(
     """
     torch.set_num_threads(threads)
     splits = load_splits(config.data, config.model, progress)
-    return splits, Materials.prepare(config, splits, best_device())
+    return splits, Materials.prepare(config, splits)
 
 
-def best_device() -> torch.device:
-    """The GPU that this process may use, or the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def device_for(resources: Resources) -> torch.device:
+    """The GPU that this process may use, if the study asks for one; else the CPU."""
+    return torch.device("cuda" if resources.gpu > 0 else "cpu")
 
 
 class Trial:
@@ -78,6 +82,7 @@ class Trial:
     def __init__(self, config: TrialConfig, materials: Materials, device: torch.device) -> None:
         self.config = config
         self.materials = materials
+        materials.extractor.to(device)
         self.trainer = Trainer(config, materials.train, device)
         self.seconds = 0.0
 
@@ -127,20 +132,26 @@ class Trial:
     def save_checkpoint(self, folder: Path) -> None:
         """Keeps all that the rest of the training depends on."""
         folder.mkdir(parents=True, exist_ok=True)
-        state = {"trainer": self.trainer.state_dict(), "seconds": self.seconds}
-        temporary = folder / f".{CHECKPOINT}.tmp"
-        torch.save(state, temporary)
-        temporary.replace(folder / CHECKPOINT)
+        with replacing(folder / CHECKPOINT) as file:
+            torch.save({"trainer": self.trainer.state_dict(), "seconds": self.seconds}, file)
 
     def load_checkpoint(self, folder: Path) -> None:
-        """Goes on from the checkpoint in `folder`, if there is one."""
+        """Goes on from the checkpoint in `folder`, if there is one that can be read.
+
+        Starting over instead takes longer and gives the same to the bit.
+        """
         path = folder / CHECKPOINT
-        if path.exists():
+        try:
             state: dict[str, Any] = torch.load(
                 path, map_location=self.trainer.device, weights_only=True
             )
-            self.trainer.load_state_dict(state["trainer"])
-            self.seconds = state["seconds"]
+        except FileNotFoundError:
+            return
+        except (RuntimeError, EOFError, ValueError, OSError, UnpicklingError) as error:
+            log.warning("%s cannot be read (%s); the trial starts over", path, error)
+            return
+        self.trainer.load_state_dict(state["trainer"])
+        self.seconds = state["seconds"]
 
     def save_model(self, folder: Path) -> None:
         """Keeps the averaged weights: what `export` makes a pipeline of."""

@@ -14,7 +14,7 @@ from tune_diffreg.study.sections import (
     TrialConfig,
 )
 from tune_diffreg.study.space import Distribution
-from tune_diffreg.study.study import Halving, Objective, Search, Study
+from tune_diffreg.study.study import Halving, Objective, Resources, Search, Study
 
 __all__ = [
     "Augmentation",
@@ -27,6 +27,7 @@ __all__ = [
     "Objective",
     "Optimizer",
     "Regularization",
+    "Resources",
     "Schedule",
     "Search",
     "Study",

@@ -21,6 +21,10 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set[str]()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(
+                    None, None, "a key must be a single word", key.start_mark
+                )
             if key.value in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key {key.value!r} is given twice", key.start_mark
@@ -50,7 +54,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:
         raise InputError(f"{path}: is not a text file in UTF-8") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except _PARSING as error:
         raise InputError(f"{path}: is not valid YAML: {_yaml_problem(error)}") from None
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise InputError(f"{path}: must consist of sections with 'key: value' lines")
@@ -73,6 +77,10 @@ def read_study(path: Path, overrides: Iterable[str] = ()) -> Study:
         raise InputError(f"{path}: {error}") from None
 
 
+# What PyYAML raises for tags with a wrong value, and for nesting without end, is no YAMLError.
+_PARSING = (yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
+
+
 def _parse(text: str) -> Any:
     return yaml.load(text, _Loader)
 
@@ -83,7 +91,7 @@ def _parse_override(text: str) -> tuple[str, Any]:
         raise InputError(f"--set {text}: write it as key=value, such as search.trials=40")
     try:
         return key.strip(), _parse(value)
-    except yaml.YAMLError as error:
+    except _PARSING as error:
         raise InputError(f"--set {text}: {_yaml_problem(error)}") from None
 
 
@@ -105,4 +113,4 @@ def _yaml_problem(error: Exception) -> str:
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         line = error.problem_mark.line + 1
         return f"line {line}: {error.problem or error.context}"
-    return str(error).splitlines()[0]
+    return (str(error) or type(error).__name__).splitlines()[0]

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-Images = Annotated[int, Field(ge=1)]
+Images = Annotated[int, Field(ge=1, le=10**15)]
+Seed = Annotated[int, Field(ge=0, lt=2**62)]
 
 
 def _list_to_tuple(value: Any) -> Any:
@@ -33,7 +34,7 @@ class Data(Settings):
     train: Images = Field(description="number of training images")
     validation: Images = Field(description="number of images that the search is scored against")
     test: Images = Field(description="number of images that the search never sees")
-    seed: int = Field(0, ge=0, description="which images go into which split")
+    seed: Seed = Field(0, description="which images go into which split")
 
     @model_validator(mode="after")
     def _path_where_needed(self) -> Self:
@@ -73,12 +74,25 @@ class Model(Settings):
                 f"use a multiple of {2 ** (levels - 1)}"
             )
         for channels in self.block_out_channels:
-            if channels % self.norm_num_groups or channels % min(self.attention_head_dim, channels):
+            if channels % self.norm_num_groups:
                 raise ValueError(
                     f"block_out_channels {channels} must be a multiple of norm_num_groups "
-                    f"({self.norm_num_groups}) and attention_head_dim ({self.attention_head_dim})"
+                    f"({self.norm_num_groups})"
+                )
+        for channels in self._attended():
+            if channels % self.attention_head_dim:
+                raise ValueError(
+                    f"block_out_channels {channels}, where there is attention, must be a multiple "
+                    f"of attention_head_dim ({self.attention_head_dim})"
                 )
         return self
+
+    def _attended(self) -> set[int]:
+        """Channels of the levels with attention; the innermost one always has it."""
+        down = zip(self.block_out_channels, self.down_block_types, strict=True)
+        up = zip(reversed(self.block_out_channels), self.up_block_types, strict=True)
+        found = {channels for channels, kind in (*down, *up) if kind.startswith("Attn")}
+        return found | {self.block_out_channels[-1]}
 
 
 class Schedule(Settings):
@@ -132,7 +146,7 @@ class Training(Settings):
     batch_size: Images = Field(32, description="images a step")
     images: Images = Field(description="full length of a training, in images seen")
     ema: float = Field(0.999, ge=0, lt=1, description="decay a step of the averaged weights")
-    seed: int = Field(0, ge=0, description="initial weights and every draw of the training")
+    seed: Seed = Field(0, description="initial weights and every draw of the training")
 
 
 class Evaluation(Settings):
@@ -144,7 +158,7 @@ class Evaluation(Settings):
     )
     samples: int = Field(512, ge=2, description="images generated for a score")
     steps: int = Field(20, ge=1, description="DDIM steps a generated image")
-    latents: int = Field(0, ge=0, description="generated image i starts from seed `latents` + i")
+    latents: Seed = Field(0, description="generated image i starts from seed `latents` + i")
 
 
 class TrialConfig(Settings):
@@ -169,8 +183,11 @@ class TrialConfig(Settings):
             )
         if self.data.source == "cifar10" and self.model.in_channels != 3:
             raise ValueError("cifar10 is RGB: data.source 'cifar10' needs model.in_channels 3")
-        if self.evaluation.steps > self.diffusion.timesteps:
-            raise ValueError("evaluation.steps must not exceed diffusion.timesteps")
+        if self.diffusion.timesteps % self.evaluation.steps:
+            raise ValueError(
+                f"evaluation.steps {self.evaluation.steps} must divide diffusion.timesteps "
+                f"{self.diffusion.timesteps}"
+            )
         return self
 
     @property

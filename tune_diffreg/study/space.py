@@ -18,10 +18,10 @@ class Distribution(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
-    low: int | float | None = Field(None, description="smallest value")
-    high: int | float | None = Field(None, description="largest value")
+    low: float | int | None = Field(None, description="smallest value")
+    high: float | int | None = Field(None, description="largest value")
     log: bool = Field(False, description="draw evenly in the logarithm")
-    step: int | float | None = Field(None, description="distance of the values from `low` on")
+    step: float | int | None = Field(None, description="distance of the values from `low` on")
     choices: list[Any] | None = Field(None, description="the values, in place of a range")
     when: dict[str, Any] | None = Field(
         None, description="searched setting -> value or list of values with which this is searched"
@@ -43,8 +43,8 @@ class Distribution(BaseModel):
             raise ValueError(f"low {self.low} is above high {self.high}")
         if self.log and self.low <= 0:
             raise ValueError(f"log needs a low above 0, found {self.low}")
-        if self.step is not None and (self.log or self.step <= 0):
-            raise ValueError("step must be above 0 and does not go with log")
+        if self.step is not None and (self.log or not 0 < self.step <= self.high - self.low):
+            raise ValueError("step must be above 0, at most high - low, and does not go with log")
         return self
 
     def extremes(self) -> list[Any]:
@@ -54,7 +54,10 @@ class Distribution(BaseModel):
     def contains(self, value: Any) -> bool:
         """Whether a trial could be given this value."""
         if self.choices is not None:
-            return any(value == choice and type(value) is type(choice) for choice in self.choices)
+            return any(
+                value == choice and isinstance(value, bool) == isinstance(choice, bool)
+                for choice in self.choices
+            )
         if isinstance(value, bool) or not isinstance(value, int | float):
             return False
         assert self.low is not None and self.high is not None

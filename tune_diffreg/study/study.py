@@ -9,8 +9,14 @@ from typing import Any, Self
 from pydantic import Field, ValidationError, model_validator
 
 from tune_diffreg.errors import explain
-from tune_diffreg.study.sections import Images, Settings, TrialConfig
-from tune_diffreg.study.space import Distribution, as_list, override, require_setting
+from tune_diffreg.study.sections import Images, Seed, Settings, TrialConfig
+from tune_diffreg.study.space import Distribution, as_list, override, require_setting, takes_float
+
+# What a score is measured with and at.
+_EQUAL_IN_ALL_TRIALS = ("training.images", "model.sample_size", "model.in_channels")
+
+# The storage folder holds these beside the studies.
+_RESERVED_NAMES = ("mlflow.db", "mlflow-artifacts")
 
 
 class Search(Settings):
@@ -18,7 +24,7 @@ class Search(Settings):
     concurrent: Images | None = Field(
         None, description="trials at a time; null means as many as the cluster holds"
     )
-    seed: int = Field(0, ge=0, description="proposals and the choice of controls")
+    seed: Seed = Field(0, description="proposals and the choice of controls")
     baselines: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="named fixed configurations, run first, never pruned"
     )
@@ -60,7 +66,7 @@ class Halving(Settings):
 
 
 class Resources(Settings):
-    cpu: int = Field(1, ge=1, description="CPU cores of a trial, and its torch threads")
+    cpu: int = Field(1, ge=1, le=1024, description="CPU cores of a trial, and its torch threads")
     gpu: float = Field(0.0, ge=0, le=1, description="GPU share of a trial")
 
 
@@ -85,6 +91,8 @@ class Study(TrialConfig):
 
     @model_validator(mode="after")
     def _search_fits(self) -> Self:
+        if self.name in _RESERVED_NAMES:
+            raise ValueError(f"name: {self.name!r} is taken by the tracking store")
         if not self.search.space:
             raise ValueError("search.space is empty; name at least one setting to vary")
         if len(self.search.baselines) > self.search.trials:
@@ -105,14 +113,14 @@ class Study(TrialConfig):
             )
         for path, distribution in self.search.space.items():
             self._check_searchable(path)
-            for value in distribution.extremes():
-                self._check_override(f"search.space.{path}", {path: value})
+            self._check_distribution(path, distribution)
             for key, wanted in (distribution.when or {}).items():
                 if key not in self.search.space:
                     raise ValueError(f"search.space.{path}: 'when' names {key!r}, not searched")
                 if not all(self.search.space[key].contains(v) for v in as_list(wanted)):
                     raise ValueError(f"search.space.{path}: {key} can never be {wanted!r}")
         list(self.search_order())
+        self._check_model_choices()
         for name, overrides in self.search.baselines.items():
             for path in overrides:
                 self._check_searchable(path)
@@ -121,11 +129,27 @@ class Study(TrialConfig):
 
     def _check_searchable(self, path: str) -> None:
         section = path.split(".", maxsplit=1)[0]
-        if section in ("data", "evaluation") or path == "training.images":
+        if section in ("data", "evaluation") or path in _EQUAL_IN_ALL_TRIALS:
             raise ValueError(
                 f"search: {path} must be equal in all trials, or scores do not compare"
             )
         require_setting(TrialConfig, path)
+
+    def _check_distribution(self, path: str, distribution: Distribution) -> None:
+        where = f"search.space.{path}"
+        for value in distribution.extremes():
+            self._check_override(where, {path: value})
+        if path.startswith("model.") and distribution.choices is None:
+            raise ValueError(f"{where}: not every value between low and high fits; give choices")
+        whole = not takes_float(TrialConfig, path)
+        if whole and distribution.step is not None and not isinstance(distribution.step, int):
+            raise ValueError(f"{where}: step must be a whole number, found {distribution.step}")
+
+    def _check_model_choices(self) -> None:
+        """Settings of the model depend on each other: every combination has to be possible."""
+        paths = [path for path in self.search.space if path.startswith("model.")]
+        for values in itertools.product(*(self.search.space[p].extremes() for p in paths)):
+            self._check_override("search.space", dict(zip(paths, values, strict=True)))
 
     def _check_override(self, where: str, overrides: Mapping[str, Any]) -> None:
         try:

@@ -41,8 +41,8 @@ def sentence(printed: str) -> str:
         ("data.train=2000", "the splits need 3,100 images"),
         ("data.validation=1", "at least 2 images each"),
         ("nonsense", "write it as key=value"),
-        ("resources.gpu=1", "the cluster cannot hold one trial; it needs 1 CPU of"),
-        ("resources.cpu=4000", "the cluster cannot hold one trial"),
+        ("resources.gpu=1", "a trial needs 1 CPU cores and 1 GPUs, more than this machine has"),
+        ("resources.cpu=1000", "a trial needs 1000 CPU cores"),
     ],
 )
 def test_a_mistake_in_the_settings(

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from tune_diffreg.errors import InputError
+from tune_diffreg.errors import InputError, WorkFailed
 
 # Nothing that we start reports usage, unless the user wants it to.
 for _switch, _off in {
@@ -52,7 +52,7 @@ def run(study: File, set_: Set = None, storage: Storage = _RUNS, address: Addres
     from tune_diffreg.service import run_study
     from tune_diffreg.study import read_study
 
-    _exit(run_study(read_study(study, set_ or ()), storage, Console(), address))
+    _exit(run_study(read_study(study, set_ or ()), storage, _console(), address))
 
 
 @app.command()
@@ -61,7 +61,7 @@ def resume(name: Name, storage: Storage = _RUNS, address: Address = None) -> Non
     from tune_diffreg.results import open_study
     from tune_diffreg.service import run_study
 
-    _exit(run_study(open_study(storage, name).read_study(), storage, Console(), address))
+    _exit(run_study(open_study(storage, name).read_study(), storage, _console(), address))
 
 
 @app.command()
@@ -72,7 +72,7 @@ def check(study: File, set_: Set = None, address: Address = None, as_json: Json 
     from tune_diffreg.terminal import plan_table
 
     settings = read_study(study, set_ or ())
-    found = plan(settings, prepare_with_progress(settings, Console(stderr=as_json)), address)
+    found = plan(settings, prepare_with_progress(settings, _console(stderr=as_json)), address)
     _print(found, plan_table, as_json)
 
 
@@ -84,7 +84,7 @@ def list_(storage: Storage = _RUNS, as_json: Json = False) -> None:
 
     rows = [read_state(folder) for folder in list_studies(storage)]
     if not rows and not as_json:
-        Console().print(f"no studies in {storage}; start one with: tune-diffreg run STUDY")
+        _console().print(f"no studies in {storage}; start one with: tune-diffreg run STUDY")
         return
     _print(rows, studies_table, as_json)
 
@@ -100,7 +100,7 @@ def status(name: Name, storage: Storage = _RUNS, as_json: Json = False) -> None:
     if as_json:
         _print(state, studies_table, as_json)
         return
-    console = Console()
+    console = _console()
     console.print(studies_table([state]))
     console.print(trials_table(folder.read_study(), replay(read_journal(folder.journal))))
 
@@ -158,13 +158,15 @@ def train(
 
     found = read_best(best_file)
     target = output or best_file.parent / "trained"
-    console = Console(stderr=True)
+    console = _console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("training")
-        scores = train_best(
+        trained = train_best(
             found, target, lambda seen, of: bar.update(task, completed=seen, total=of)
         )
-    _print(scores, lambda _: repeat_table(found.result.scores, scores), as_json)
+    if not trained.same_data:
+        console.print("note: the images are not those of the search; scores do not compare")
+    _print(trained.scores, lambda now: repeat_table(found.result.scores, now), as_json)
     if not as_json:
         typer.echo(f"Written: {target}")
 
@@ -190,15 +192,26 @@ def main() -> None:
     except InputError as error:
         print(f"tune-diffreg: {error}", file=sys.stderr)
         sys.exit(2)
+    except WorkFailed as error:
+        print(f"tune-diffreg: {error}", file=sys.stderr)
+        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+    except OSError as error:
+        print(f"tune-diffreg: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _console(stderr: bool = False) -> Console:
+    """Prints texts as they are: a bracket in a path or an error is not markup."""
+    return Console(stderr=stderr, markup=False, highlight=False)
 
 
 def _print(content: Any, table: Callable[[Any], Any], as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(content, indent=2))
     else:
-        Console().print(table(content))
+        _console().print(table(content))
 
 
 def _exit(code: int) -> NoReturn:

@@ -10,6 +10,10 @@ class InputError(Exception):
     """What the user gave cannot be used. The text says what, where, and what is allowed."""
 
 
+class WorkFailed(Exception):
+    """The input was good and the work could not be done. The text says why."""
+
+
 def did_you_mean(word: str, known: list[str]) -> str:
     """A hint to append to a sentence about the unknown `word`; empty if nothing is close."""
     close = difflib.get_close_matches(word, known, n=1)

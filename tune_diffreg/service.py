@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
+import shlex
+import shutil
+import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +15,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from tune_diffreg.report import write_report
-from tune_diffreg.results import StudyFolder, read_journal, replay
+from tune_diffreg.results import StudyFolder, read_journal, read_state, replay
 from tune_diffreg.search.cluster import (
     check_cluster,
     concurrent_trials,
@@ -41,14 +46,19 @@ def run_study(study: Study, storage: Path, console: Console, address: str | None
     folder.create(study)
     with folder.lock():
         _log_to(folder.log)
-        follower = Follower(study, folder)
         records = replay(read_journal(folder.journal)) if folder.journal.exists() else {}
-        with open_display(study, records, console) as display:
-            summary = run_search(study, folder, preparation, display, address)
-        write_report(folder)
-        problem = follower.close(summary)
+        follower = Follower(study, folder)
+        summary: dict[str, Any] | None = None
+        try:
+            with open_display(study, records, console) as display:
+                summary = run_search(study, folder, preparation, display, address)
+            write_report(folder)
+        except KeyboardInterrupt:
+            summary = read_state(folder) | {"state": "interrupted"}
+        finally:
+            problem = follower.close(summary)
     if problem:
-        later = f"tune-diffreg resume {study.name}{_storage_option(storage)}"
+        later = f"{_program()} resume {study.name}{_storage_option(storage)}"
         console.print(f"{problem}; deliver it later with:  {later}", style="yellow", soft_wrap=True)
     return _conclude(study, folder, summary, console)
 
@@ -95,21 +105,19 @@ def plan(study: Study, preparation: Preparation, address: str | None) -> dict[st
 
 def _conclude(study: Study, folder: StudyFolder, summary: dict[str, Any], console: Console) -> int:
     """Prints the result and what to type next."""
-    say = _Speaker(console)
+    say = partial(console.print, soft_wrap=True)  # no breaks inside commands
     trials = summary["trials"]
     ended = ", ".join(f"{trials[state]} {state}" for state in ("complete", "pruned", "failed"))
     clock = duration(summary["wall_s"])
-    name, storage = study.name, _storage_option(folder.storage)
+    name, storage, program = study.name, _storage_option(folder.storage), _program()
     if summary["state"] == "interrupted":
         say(
             f"Interrupted after {clock}: {ended}, of {study.search.trials} trials. Nothing is lost."
         )
-        say(f"Go on with:  tune-diffreg resume {name}{storage}")
+        say(f"Go on with:  {program} resume {name}{storage}")
         return EXIT_INTERRUPTED
     if summary["state"] == "failed":
-        say(
-            f"All {trials['total']} trials failed; the reasons: tune-diffreg status {name}{storage}"
-        )
+        say(f"No trial reached full length: {ended}. The reasons: {program} status {name}{storage}")
         return EXIT_FAILED
     say(
         f"{name}: {trials['total']} trials in {clock}: {ended}; "
@@ -120,25 +128,23 @@ def _conclude(study: Study, folder: StudyFolder, summary: dict[str, Any], consol
     if not summary["best"]["feasible"]:
         say("No trial of full length met the constraints; the best one shown breaks them.")
     say("Next:")
-    say(f"  tune-diffreg ui{storage}  (browse all trials in MLflow)")
-    say(f"  tune-diffreg export {name} --output {name}-best{storage}")
-    say(f"  tune-diffreg train {name}-best/best.yaml")
+    say(f"  {program} ui{storage}  (browse all trials in MLflow)")
+    say(f"  {program} export {name} --output {name}-best{storage}")
+    say(f"  {program} train {name}-best/best.yaml")
     say(f"  report: {folder.report}")
     return EXIT_OK
 
 
-class _Speaker:
-    """Prints sentences as they are: no colours on numbers, no breaks inside commands."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-
-    def __call__(self, text: str) -> None:
-        self._console.print(text, highlight=False, soft_wrap=True, markup=False)
-
-
 def _storage_option(storage: Path) -> str:
-    return "" if storage == Path("runs") else f" --storage {storage}"
+    return "" if storage == Path("runs") else f" --storage {shlex.quote(str(storage))}"
+
+
+def _program() -> str:
+    """What to type to get this program again: its name, or where it is if it is not on the path."""
+    started = Path(sys.argv[0])
+    if started.name != "tune-diffreg" or shutil.which("tune-diffreg"):
+        return "tune-diffreg"
+    return os.path.relpath(started)
 
 
 def _log_to(path: Path) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pickle
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torchvision.datasets import CIFAR10
 from torchvision.io import write_png
 from torchvision.transforms.v2.functional import to_pil_image
@@ -57,6 +59,35 @@ def test_the_centre_is_cut_from_a_wide_image(tmp_path: Path) -> None:
     image[:, :, 8:16] = 200
     write_png(image, str(tmp_path / "wide.png"))
     assert (image_folder(tmp_path, 1, 8) == 200).all()
+
+
+def test_sixteen_bits_turned_photographs_and_animations_are_read_right(tmp_path: Path) -> None:
+    deep = Image.fromarray(np.full((8, 8), 40_000, dtype=np.uint16))
+    deep.save(tmp_path / "a.png")
+    turned = Image.new("RGB", (8, 8))
+    turned.paste((255, 255, 255), (0, 0, 8, 4))  # bright above, to be shown turned by a quarter
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned.save(tmp_path / "b.jpg", exif=exif, quality=95)
+    frames = [Image.new("RGB", (8, 8), (value, value, value)) for value in (200, 10)]
+    frames[0].save(tmp_path / "c.gif", save_all=True, append_images=frames[1:])
+    sixteen, photograph, animation = image_folder(tmp_path, 1, 8)
+    assert (sixteen.int() - 40_000 // 257).abs().max() <= 1
+    assert photograph[0, :, 4:].float().mean() > 200
+    assert photograph[0, :, :4].float().mean() < 50
+    assert (animation.int() - 200).abs().max() <= 3
+
+
+def test_linked_folders_are_followed_and_circles_end(folder: Path, tmp_path: Path) -> None:
+    (folder / "inner" / "around").symlink_to(folder)
+    outside = tmp_path.parent / f"{tmp_path.name}-outside"
+    outside.mkdir()
+    write_png(torch.zeros(1, 8, 8, dtype=torch.uint8), str(outside / "g.png"))
+    (folder / "linked").symlink_to(outside)
+    assert len(image_folder(folder, 3, 16)) == 7
+    (folder / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    with pytest.raises(InputError, match=r"1 of 8 images .*: gone.png;"):
+        image_folder(folder, 3, 16)
 
 
 def test_unreadable_images_are_named(folder: Path) -> None:

@@ -23,7 +23,7 @@ def coordinator(storage: Path, study: Study) -> Coordinator:
     folder = StudyFolder(storage, study.name)
     folder.create(study)
     folder.journal.touch()
-    return Coordinator(study, folder, lambda _: None)
+    return Coordinator(study, folder, lambda _: None, {})
 
 
 def loss(trial_id: str, images: int) -> float:

@@ -75,10 +75,15 @@ def test_a_proposal_that_no_trial_was_started_with_is_handed_out_again(tmp_path:
 
 
 def test_a_baseline_in_the_space_is_told_once_and_one_outside_is_not(tmp_path: Path) -> None:
-    proposals = Proposals(STUDY, tmp_path / "optuna.db", set())
-    outside = STUDY.trial_config({})  # no weight decay, where the space is logarithmic
-    inside = STUDY.trial_config({"optimizer.weight_decay": 0.01})
+    study = tiny_study(
+        "search.baselines={unregularized: {}, decayed: {optimizer.weight_decay: 0.01},"
+        " slow: {optimizer.weight_decay: 0.01, optimizer.learning_rate: 1.0e-5}}"
+    )
+    proposals = Proposals(study, tmp_path / "optuna.db", set())
+    # No weight decay lies outside a space that is logarithmic in it; so does another setting.
+    outside, inside, beside = (study.trial_config(v) for v in study.search.baselines.values())
     for _ in range(2):
+        proposals.add_baseline("slow", beside, 30.0, {"memorized_fraction": 0.0})
         proposals.add_baseline("unregularized", outside, 20.0, {"memorized_fraction": 0.3})
         proposals.add_baseline("decayed", inside, 25.0, {"memorized_fraction": 0.1})
     (told,) = stored(tmp_path / "optuna.db")

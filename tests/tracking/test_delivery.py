@@ -68,6 +68,7 @@ def test_a_delivery_that_breaks_off_is_gone_on_with(
     with pytest.raises(ConnectionError):
         delivery.deliver()
     assert delivery.waiting() > 0
+    delivery = Delivery(study, folder)
     delivery.deliver()
     assert delivery.waiting() == 0
     monkeypatch.undo()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -32,7 +33,7 @@ def image_folder(
     """
     if not root.is_dir():
         raise InputError(f"data.path: {root} is not a folder")
-    paths = sorted(p for p in root.rglob("*") if p.suffix.lower() in EXTENSIONS and p.is_file())
+    paths = sorted(_image_paths(root))
     if not paths:
         raise InputError(f"data.path: no images ({', '.join(EXTENSIONS)}) in or below {root}")
     images = torch.empty((len(paths), channels, size, size), dtype=torch.uint8)
@@ -54,11 +55,26 @@ def image_folder(
     return images
 
 
+def _image_paths(root: Path) -> Iterator[Path]:
+    """Files below `root` with an image's extension; linked folders are followed, once each."""
+    visited = set[str]()
+    for folder, below, names in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in visited:
+            below.clear()
+            continue
+        visited.add(real)
+        yield from (Path(folder, n) for n in names if n.lower().endswith(EXTENSIONS))
+
+
 def _read(path: Path, channels: int, size: int) -> torch.Tensor:
     mode = ImageReadMode.GRAY if channels == 1 else ImageReadMode.RGB
-    image = decode_image(str(path), mode=mode)
+    image = decode_image(str(path), mode=mode, apply_exif_orientation=True)
     if image.ndim == 4:  # an animation: its first frame
         image = image[0]
+    image = F.to_dtype(image, torch.uint8, scale=True)  # of 16 bits a channel, the upper 8
+    if len(image) > channels:  # GIF and WebP are decoded in colour whatever the mode
+        image = F.rgb_to_grayscale(image[:3])
     image = F.resize(image, [size], antialias=True)
     square: torch.Tensor = F.center_crop(image, [size, size])
     return square

@@ -35,12 +35,14 @@ class Splits:
         training split hide it from the nearest-neighbour ratio.
         """
         seen = set[bytes]()
-        counts = {}
+        counts: dict[str, int] = {}
         for name in ("train", "validation", "test"):
             images = getattr(self, name)
             keys = [image.numpy().tobytes() for image in images.contiguous()]
-            earlier = len(keys) - len(set(keys)) if name == "train" else 0
-            counts[name] = earlier or sum(key in seen for key in keys)
+            if name == "train":
+                counts[name] = len(keys) - len(set(keys))
+            else:
+                counts[name] = sum(key in seen for key in keys)
             seen.update(keys)
         return counts
 

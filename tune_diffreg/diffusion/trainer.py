@@ -15,11 +15,12 @@ from tune_diffreg.diffusion.model import build_unet
 from tune_diffreg.diffusion.optimizer import build_optimizer, warmed_up
 from tune_diffreg.diffusion.regularization import regularize
 from tune_diffreg.diffusion.schedule import ddim_scheduler
+from tune_diffreg.errors import WorkFailed
 from tune_diffreg.seeds import derive, generator
 from tune_diffreg.study import TrialConfig
 
 
-class Diverged(Exception):
+class Diverged(WorkFailed):
     """The loss is no longer a finite number."""
 
 

@@ -58,7 +58,8 @@ def new_folder(path: Path) -> Iterator[Path]:
     Raises:
         InputError: `path` exists and holds something, or cannot be made.
     """
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    path = path.resolve()
+    if path == Path.cwd() or (path.exists() and (not path.is_dir() or any(path.iterdir()))):
         raise InputError(f"{path} exists already; choose another --output")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from tune_diffreg.production.best import Best
@@ -14,7 +15,15 @@ from tune_diffreg.search.trial import SAMPLES, Trial, device_for, load_materials
 _NEWS_SECONDS = 0.5
 
 
-def train(best: Best, output: Path, progress: Callable[[int, int], None]) -> dict[str, float]:
+@dataclass(frozen=True)
+class Trained:
+    """What a training scored, and whether on the images of the search."""
+
+    scores: dict[str, float]
+    same_data: bool
+
+
+def train(best: Best, output: Path, progress: Callable[[int, int], None]) -> Trained:
     """Trains, scores against the validation split, and writes pipeline, scores and samples.
 
     On the same machine, with as many threads as a trial had, the scores are those of the trial to
@@ -28,7 +37,7 @@ def train(best: Best, output: Path, progress: Callable[[int, int], None]) -> dic
         Diverged: the loss is no longer finite.
     """
     with new_folder(output) as unfinished:
-        _, materials = load_materials(best.config, best.resources.cpu)
+        splits, materials = load_materials(best.config, best.resources.cpu)
         trial = Trial(best.config, materials, device_for(best.resources))
         images = best.config.training.images
         while not trial.train(until=images, seconds=_NEWS_SECONDS):
@@ -39,4 +48,4 @@ def train(best: Best, output: Path, progress: Callable[[int, int], None]) -> dic
         save_sheet(samples, unfinished / SAMPLES)
         save_pipeline(trial.trainer.ema_model, best.config, unfinished / PIPELINE)
         (unfinished / "scores.json").write_text(to_json(scores))
-    return scores
+    return Trained(scores, splits.digest == best.provenance.get("data_sha256"))

@@ -41,7 +41,9 @@ def learning_curves(study: Study, records: dict[str, TrialRecord]) -> go.Figure:
     for rung in study.rungs():
         figure.add_vline(x=rung, line={"color": "#999999", "width": 1, "dash": "dot"})
     figure.update_xaxes(title="images seen", type="log", tickvals=study.rungs(), tickformat=",")
-    figure.update_yaxes(title=score_name(metric, short=True), type="log")
+    values = [report.scores[metric] for r in records.values() for report in r.reports]
+    scale = "log" if min(values, default=1) > 0 else "linear"
+    figure.update_yaxes(title=score_name(metric, short=True), type=scale)
     return figure
 
 

@@ -12,6 +12,7 @@ from tune_diffreg.results.summary import (
     final_state,
     read_state,
     summarize,
+    versions,
     write_results,
 )
 from tune_diffreg.results.trials import RungReport, TrialRecord, replay, wall_seconds
@@ -32,6 +33,7 @@ __all__ = [
     "replacing",
     "replay",
     "summarize",
+    "versions",
     "wall_seconds",
     "write_atomically",
     "write_results",

@@ -104,7 +104,11 @@ class StudyFolder:
         Raises:
             InputError: one is running it now.
         """
-        with (self.root / ".lock").open("w") as file:
+        try:
+            lock = (self.root / ".lock").open("w")
+        except OSError as error:
+            raise InputError(f"{self.root} cannot be written ({error.strerror})") from None
+        with lock as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -114,12 +118,14 @@ class StudyFolder:
     def is_locked(self) -> bool:
         """Whether a process is running the study now."""
         try:
-            with self.lock():
-                return False
-        except InputError:
+            with (self.root / ".lock").open("r") as file:
+                # A shared lock, so that looking never keeps anyone from starting for long.
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
             return True
-        except OSError:  # a folder that may only be read
+        except OSError:  # never run, or a folder that may not be read
             return False
+        return False
 
 
 def list_studies(storage: Path) -> list[StudyFolder]:

@@ -60,7 +60,8 @@ def summarize(
 
 def read_state(folder: StudyFolder) -> dict[str, Any]:
     """The summary of a study as it stands now, also while it runs (state "running")."""
-    study, events = folder.read_study(), read_journal(folder.journal)
+    study = folder.read_study()
+    events = read_journal(folder.journal) if folder.journal.exists() else []
     records = replay(events)
     ended = sum(record.ended for record in records.values())
     if folder.is_locked():
@@ -87,7 +88,7 @@ def write_results(
     """Writes the three files, each whole or not at all.
 
     Args:
-        provenance: what else `best.yaml` says of its origin, such as hashes of data and features.
+        provenance: hashes of data and features, and versions, when the study was started.
     """
     write_atomically(folder.trials_csv, trials_table(study, records).to_csv(index=False))
     write_atomically(folder.summary, to_json(summary))
@@ -134,12 +135,16 @@ def best_config(study: Study, best: TrialRecord, provenance: dict[str, str]) -> 
         },
         "config": study.trial_config(best.values).model_dump(mode="json"),
         "resources": study.resources.model_dump(mode="json"),
-        "provenance": {
-            **provenance,
-            "tune-diffreg": tune_diffreg.__version__,
-            "python": platform.python_version(),
-            **{package: version(package) for package in _RECORDED_PACKAGES},
-        },
+        "provenance": provenance,
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of what takes part in a result."""
+    return {
+        "tune-diffreg": tune_diffreg.__version__,
+        "python": platform.python_version(),
+        **{package: version(package) for package in _RECORDED_PACKAGES},
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ray.tune.experiment import Trial
@@ -19,16 +20,16 @@ _SCORE = "scores/"  # Ray flattens nested results with slashes
 
 
 class CoordinatedSearcher(Searcher):
-    """Hands the coordinator's trials to Ray, at most `concurrent` at a time."""
+    """Hands the coordinator's trials to Ray, as many at a time as `slots` says."""
 
-    def __init__(self, coordinator: Coordinator, concurrent: int) -> None:
+    def __init__(self, coordinator: Coordinator, slots: Callable[[], int]) -> None:
         super().__init__()
         self._coordinator = coordinator
-        self._concurrent = concurrent
+        self._slots = slots
         self._running: dict[str, str] = {}
 
     def suggest(self, trial_id: str) -> Any:
-        if len(self._running) >= self._concurrent:
+        if len(self._running) >= self._slots():
             return None
         assignment = self._coordinator.next_trial()
         if assignment is None:

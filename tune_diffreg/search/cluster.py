@@ -5,16 +5,16 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from tune_diffreg.errors import InputError
 from tune_diffreg.study import Study
 
 _PATIENCE_SECONDS = 5.0
+_WAITING_TRIALS = 2
 
 _QUIET = {
-    "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AIR_NEW_OUTPUT": "0",  # with verbose=0 the older printer prints nothing at all
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the journal and MLflow hold the results
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # the controller stops trials itself
@@ -36,7 +36,10 @@ def ray_cluster(address: str | None) -> Iterator[None]:
 
     local = {} if address else {"include_dashboard": False}
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **local)
+        # "local": not whatever cluster happens to run on this machine
+        ray.init(
+            address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **local
+        )
     except (ConnectionError, ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"no Ray cluster at {address or 'this machine'}: {reason}") from None
@@ -65,31 +68,47 @@ def check_cluster(study: Study, address: str | None) -> None:
             ) from None
 
 
-def concurrent_trials(study: Study) -> int:
-    """How many trials the connected cluster holds at a time, at most what the study allows.
+def concurrent_trials_here(study: Study) -> int:
+    """How many trials this machine holds at a time, at most what the study allows.
 
     Raises:
         InputError: not a single one.
     """
-    import ray
-
-    return _concurrent(study, ray.cluster_resources())
-
-
-def concurrent_trials_here(study: Study) -> int:
-    """The same for this machine, without starting Ray."""
     import torch
 
-    return _concurrent(study, {"CPU": os.cpu_count() or 1, "GPU": torch.cuda.device_count()})
-
-
-def _concurrent(study: Study, available: dict[str, float]) -> int:
-    needs = {"CPU": study.resources.cpu, "GPU": study.resources.gpu}
-    fits = [int(available.get(kind, 0) / need) for kind, need in needs.items() if need]
-    holds = min(fits)
-    if holds < 1:
-        lacking = ", ".join(
-            f"{need:g} {kind} of {available.get(kind, 0):g}" for kind, need in needs.items() if need
+    held = _held(study, {"CPU": os.cpu_count() or 1, "GPU": torch.cuda.device_count()})
+    if held < 1:
+        resources = study.resources
+        raise InputError(
+            f"resources: a trial needs {resources.cpu} CPU cores and {resources.gpu:g} GPUs, more "
+            "than this machine has"
         )
-        raise InputError(f"resources: the cluster cannot hold one trial; it needs {lacking}")
-    return min(holds, study.search.concurrent or holds, study.search.trials)
+    return _allowed(study, held)
+
+
+def concurrent_trials(study: Study) -> int:
+    """How many trials the connected cluster holds now, at most what the study allows."""
+    import ray
+
+    return _allowed(study, _held(study, ray.cluster_resources()))
+
+
+def trial_slots(study: Study, address: str | None) -> Callable[[], int]:
+    """A function that says how many trials to have under way, asked again and again.
+
+    A cluster may grow: there, a few more than it holds now wait, so that its autoscaler sees that
+    there is more to do, and not all, so that proposals can learn from the first results.
+    """
+    if address is None:
+        here = concurrent_trials_here(study)
+        return lambda: here
+    return lambda: _allowed(study, concurrent_trials(study) + _WAITING_TRIALS)
+
+
+def _held(study: Study, available: Mapping[str, float]) -> int:
+    needs = {"CPU": study.resources.cpu, "GPU": study.resources.gpu}
+    return min(int(available.get(kind, 0) / need) for kind, need in needs.items() if need)
+
+
+def _allowed(study: Study, trials: int) -> int:
+    return min(trials, study.search.concurrent or trials, study.search.trials)

@@ -12,15 +12,17 @@ from types import FrameType
 from typing import Any
 
 from tune_diffreg.data.image_folder import Progress
+from tune_diffreg.errors import InputError
 from tune_diffreg.results import (
     StudyFolder,
     final_state,
     read_journal,
     summarize,
+    versions,
     wall_seconds,
     write_results,
 )
-from tune_diffreg.search.cluster import concurrent_trials, ray_cluster
+from tune_diffreg.search.cluster import ray_cluster, trial_slots
 from tune_diffreg.search.coordinator import Coordinator, Listener
 from tune_diffreg.search.trial import CHECKPOINT, Materials, load_materials
 from tune_diffreg.study import Study
@@ -49,6 +51,7 @@ def prepare(study: Study, progress: Progress | None = None) -> Preparation:
         "data_sha256": splits.digest,
         "features": materials.extractor.name,
         "features_sha256": materials.extractor.digest,
+        **versions(),
     }
     return Preparation(materials, provenance, splits.duplicates())
 
@@ -65,18 +68,37 @@ def run_search(
     Returns:
         The content of `summary.json`.
     """
-    coordinator = Coordinator(study, folder, _tidying(folder, listener))
+    folder.journal.touch()
+    provenance = _same_origin(folder, preparation.provenance)
+    coordinator = Coordinator(study, folder, _tidying(folder, listener), provenance)
     try:
         if not coordinator.finished:
-            with _graceful_signals(coordinator.interrupt):
-                _run_on_ray(study, folder, preparation.materials, coordinator, address)
+            _run_on_ray(study, folder, preparation.materials, coordinator, address)
     finally:
         coordinator.close()
         records = coordinator.records
         state = final_state(records.values()) if coordinator.finished else "interrupted"
         summary = summarize(study, records, state, wall_seconds(read_journal(folder.journal)))
-        write_results(folder, study, records, summary, preparation.provenance)
+        write_results(folder, study, records, summary, provenance)
     return summary
+
+
+def _same_origin(folder: StudyFolder, now: dict[str, str]) -> dict[str, str]:
+    """What the study was started with, where it was started before.
+
+    Raises:
+        InputError: data or features have changed since, so that scores no longer compare.
+    """
+    for event in read_journal(folder.journal):
+        first: dict[str, str] = event["provenance"]
+        for key in ("data_sha256", "features_sha256"):
+            if first[key] != now[key]:
+                raise InputError(
+                    f"{folder.root}: the {key.split('_')[0]} are not those that the study was "
+                    "started with, so its scores would not compare; run it under another name"
+                )
+        return first
+    return now
 
 
 def _run_on_ray(
@@ -96,14 +118,13 @@ def _run_on_ray(
         trainable = tune.with_resources(
             tune.with_parameters(TrialActor, shared=shared), study.resources.model_dump()
         )
-        concurrent = concurrent_trials(study)
         # With a searcher of one's own, Ray starts one actor at a time unless told otherwise.
-        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(concurrent)
+        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(study.search.trials)
         scratch = folder.root.resolve() / ".ray"
         tuner = tune.Tuner(
             trainable,
             tune_config=tune.TuneConfig(
-                search_alg=CoordinatedSearcher(coordinator, concurrent),
+                search_alg=CoordinatedSearcher(coordinator, trial_slots(study, address)),
                 scheduler=CoordinatedScheduler(coordinator),
                 num_samples=-1,  # the searcher says when it is finished
                 reuse_actors=True,
@@ -116,7 +137,8 @@ def _run_on_ray(
             ),
         )
         try:
-            tuner.fit()
+            with _graceful_signals(coordinator.interrupt):  # after Ray has set its own
+                tuner.fit()
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 

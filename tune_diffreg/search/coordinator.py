@@ -37,7 +37,9 @@ class Assignment:
 class Coordinator:
     """Decides for one study. Made anew from the journal, it goes on where that ends."""
 
-    def __init__(self, study: Study, folder: StudyFolder, listener: Listener) -> None:
+    def __init__(
+        self, study: Study, folder: StudyFolder, listener: Listener, provenance: dict[str, str]
+    ) -> None:
         self._study = study
         self._listener = listener
         self.interrupted = False
@@ -50,7 +52,7 @@ class Coordinator:
         claimed = {r.proposal for r in self.records.values() if r.proposal is not None}
         self._proposals = Proposals(study, folder.proposals, claimed)
         self._recover(events)
-        self._note("session")
+        self._note("session", provenance=provenance)
 
     @property
     def finished(self) -> bool:
@@ -132,6 +134,7 @@ class Coordinator:
         They have not ended: a coordinator made from the journal later goes on with them.
         """
         self.interrupted = True
+        self._listener({"event": "interrupt"})
 
     def close(self) -> None:
         self._note("stop", finished=self.finished)

@@ -63,11 +63,11 @@ class Proposals:
     def ask(self) -> Proposal:
         """The next proposal; equal history and seed, equal proposal."""
         if self._unclaimed:
-            trial = self._trial(self._unclaimed.pop(0).number)
+            number = self._unclaimed.pop(0).number
+            self._seed(number)
+            trial = self._trial(number)
         else:
-            number = len(self._optuna.get_trials(deepcopy=False))
-            seed = derive(self._study.search.seed, "proposal", number) % 2**32
-            self._optuna.sampler = optuna.samplers.TPESampler(seed=seed)
+            self._seed(len(self._optuna.get_trials(deepcopy=False)))
             trial = self._optuna.ask()
         values: dict[str, Any] = {}
         for path in self._order:
@@ -113,7 +113,10 @@ class Proposals:
         """
         values = {path: value_at(config, path) for path in self._order}
         active = {p: v for p, v in values.items() if self._study.search.space[p].applies(values)}
-        inside = all(self._study.search.space[p].contains(v) for p, v in active.items())
+        overrides = self._study.search.baselines[name]
+        inside = set(overrides) <= set(active) and all(
+            self._study.search.space[p].contains(v) for p, v in active.items()
+        )
         told = {t.user_attrs.get(_BASELINE) for t in self._optuna.get_trials(deepcopy=False)}
         if not inside or name in told:
             return
@@ -126,6 +129,11 @@ class Proposals:
         for constraint, violation in violations.items():
             trial.set_constraint(constraint, violation)
         self._optuna.add_trial(trial)
+
+    def _seed(self, number: int) -> None:
+        """A sampler of its own for every proposal, so that a resumed search proposes the same."""
+        seed = derive(self._study.search.seed, "proposal", number) % 2**32
+        self._optuna.sampler = optuna.samplers.TPESampler(seed=seed)
 
     def _frozen(self, number: int) -> optuna.trial.FrozenTrial:
         return self._optuna.get_trials(deepcopy=False)[number]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from threading import RLock
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -54,7 +55,7 @@ class PlainDisplay:
         text = line(self._board, event)
         if text:
             elapsed = duration(time.monotonic() - self._start)
-            self._console.print(f"{elapsed:>7}  {text}", highlight=False, soft_wrap=True)
+            self._console.print(f"{elapsed:>7}  {text}", soft_wrap=True)
 
 
 class LiveDisplay:
@@ -63,6 +64,7 @@ class LiveDisplay:
     def __init__(self, board: Board, console: Console) -> None:
         self._board = board
         self._start = time.monotonic()
+        self._lock = RLock()  # the display is drawn from a thread of its own
         self._live = Live(
             console=console, get_renderable=self._render, refresh_per_second=2, transient=True
         )
@@ -80,11 +82,16 @@ class LiveDisplay:
         self._live.__exit__(kind, error, trace)
 
     def __call__(self, event: Event) -> None:
-        self._board.note(event)
-        if event["event"] == "end":
-            self._live.console.print(line(self._board, event), highlight=False)
+        with self._lock:
+            self._board.note(event)
+        if event["event"] in ("end", "interrupt"):
+            self._live.console.print(line(self._board, event))
 
     def _render(self) -> RenderableType:
+        with self._lock:
+            return self._draw()
+
+    def _draw(self) -> RenderableType:
         board, elapsed = self._board, time.monotonic() - self._start
         left = board.seconds_left(elapsed)
         counts = board.counts
@@ -145,6 +152,8 @@ def line(board: Board, event: Event) -> str | None:
             return None  # its end follows
         record = board.records[event["trial"]]
         return f"{record.label} at {event['images']:,} images: {_scores(study, event['scores'])}"
+    if kind == "interrupt":
+        return "Stopping at the trials' next sign of life; Ctrl-C again stops at once."
     if kind == "end":
         return _ending(board, board.records[event["trial"]])
     return None

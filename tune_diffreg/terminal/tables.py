@@ -87,7 +87,7 @@ def repeat_table(before: dict[str, float], now: dict[str, float]) -> Table:
 def studies_table(rows: list[dict[str, Any]]) -> Table:
     """One row a study."""
     table = Table()
-    for title in ("study", "state", "complete", "pruned", "failed", "of", "best", "time"):
+    for title in ("study", "state", "complete", "pruned", "failed", "started", "best", "time"):
         table.add_column(title, justify="left" if title in ("study", "state") else "right")
     for row in rows:
         trials, best = row["trials"], row["best"]

@@ -41,7 +41,10 @@ for _name in ("mlflow", "alembic"):
 
 
 class Delivery:
-    """Brings one study's journal to MLflow, from where the last delivery ended."""
+    """Brings one study's journal to MLflow, from where the last delivery ended.
+
+    After an exception make a new one: it looks up what MLflow has.
+    """
 
     def __init__(self, study: Study, folder: StudyFolder) -> None:
         self._study = study
@@ -49,6 +52,7 @@ class Delivery:
         self._client = MlflowClient(tracking_uri(study, folder.storage))
         self._records: dict[str, TrialRecord] = {}
         self._runs: dict[str, str] = {}
+        self._provenance: dict[str, str] = {}
         self._parent = ""
         self._read = 0
         self._delivered = self._load_offset()
@@ -57,12 +61,13 @@ class Delivery:
         """Delivers all events that are in the journal now.
 
         Raises:
-            Exception: whatever MLflow raises; nothing is lost, and another call goes on.
+            Exception: whatever MLflow raises; nothing is lost, and another delivery goes on.
         """
         for event, offset in events_from(self._folder.journal, self._read):
             if not self._parent:
                 self._find_or_create_parent(event)
             apply(self._records, event)
+            self._provenance = event.get("provenance", self._provenance)
             if offset > self._delivered:
                 self._send(event)
                 self._delivered = offset
@@ -99,6 +104,8 @@ class Delivery:
         kind, time = event["event"], int(event["time"] * 1000)
         if kind == "session":
             self._client.update_run(self._parent, status="RUNNING")
+            tags = [RunTag(key, value) for key, value in self._provenance.items()]
+            self._client.log_batch(self._parent, tags=tags)
         elif kind == "start":
             self._send_start(self._records[event["trial"]], time)
         elif kind == "report":
@@ -119,6 +126,7 @@ class Delivery:
                 _STATE: "running",
                 "baseline": record.baseline or "",
                 "control": str(record.control).lower(),
+                **self._provenance,
             }
             run = self._client.create_run(self._experiment, time, tags, run_name=record.label)
             run_id = self._runs[record.id] = run.info.run_id
@@ -156,6 +164,7 @@ class Delivery:
             self._find_children()
         else:
             time = int(first["time"] * 1000)
+            self._delivered = 0  # what an earlier store was told, this one was not
             self._parent = self._client.create_run(
                 self._experiment, time, {_KEY: key}, run_name=name
             ).info.run_id

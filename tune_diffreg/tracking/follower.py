@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tune_diffreg.results import StudyFolder
 from tune_diffreg.study import Study
+
+if TYPE_CHECKING:
+    from tune_diffreg.tracking.delivery import Delivery
 
 _PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 60.0
@@ -23,7 +26,7 @@ class Follower:
         self._folder = folder
         self._closing = threading.Event()
         self._summary: dict[str, Any] | None = None
-        self._waiting = 0
+        self._delivery: Delivery | None = None
         self._problem = ""
         self._thread = threading.Thread(target=self._follow, name="mlflow", daemon=True)
         self._thread.start()
@@ -61,8 +64,10 @@ class Follower:
     def _deliver(self, closing: bool) -> None:
         from tune_diffreg.tracking.delivery import Delivery  # takes seconds to import
 
-        if not hasattr(self, "_delivery"):
-            self._delivery = Delivery(self._study, self._folder)
-        self._delivery.deliver()
+        # After a failure it is not known what MLflow took: a new delivery looks.
+        delivery = self._delivery or Delivery(self._study, self._folder)
+        self._delivery = None
+        delivery.deliver()
         if closing and self._summary is not None:
-            self._delivery.finish(self._summary)
+            delivery.finish(self._summary)
+        self._delivery = delivery

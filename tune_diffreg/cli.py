@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from tune_diffreg.errors import InputError, WorkFailed
+from tune_diffreg.words import program
 
 # Nothing that we start reports usage, unless the user wants it to.
 for _switch, _off in {
@@ -140,7 +141,7 @@ def export(name: Name, output: Output, storage: Storage = _RUNS) -> None:
     typer.echo(f"{exported.trial_id} of study {name}: {output}/best.yaml, {output}/pipeline")
     if not exported.result.feasible:
         typer.echo("It breaks a constraint: no trial of full length met them all.")
-    typer.echo(f"Train it again:  tune-diffreg train {output}/best.yaml")
+    typer.echo(f"Train it again:  {program()} train {output}/best.yaml")
 
 
 @app.command()

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
 import shlex
-import shutil
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,7 +23,7 @@ from tune_diffreg.search.controller import Preparation, prepare, run_search
 from tune_diffreg.study import Study
 from tune_diffreg.terminal import open_display, result_table
 from tune_diffreg.tracking import Follower
-from tune_diffreg.words import duration
+from tune_diffreg.words import duration, program
 
 EXIT_OK, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
 
@@ -58,7 +55,7 @@ def run_study(study: Study, storage: Path, console: Console, address: str | None
         finally:
             problem = follower.close(summary)
     if problem:
-        later = f"{_program()} resume {study.name}{_storage_option(storage)}"
+        later = f"{program()} resume {study.name}{_storage_option(storage)}"
         console.print(f"{problem}; deliver it later with:  {later}", style="yellow", soft_wrap=True)
     return _conclude(study, folder, summary, console)
 
@@ -109,15 +106,15 @@ def _conclude(study: Study, folder: StudyFolder, summary: dict[str, Any], consol
     trials = summary["trials"]
     ended = ", ".join(f"{trials[state]} {state}" for state in ("complete", "pruned", "failed"))
     clock = duration(summary["wall_s"])
-    name, storage, program = study.name, _storage_option(folder.storage), _program()
+    name, storage, command = study.name, _storage_option(folder.storage), program()
     if summary["state"] == "interrupted":
         say(
             f"Interrupted after {clock}: {ended}, of {study.search.trials} trials. Nothing is lost."
         )
-        say(f"Go on with:  {program} resume {name}{storage}")
+        say(f"Go on with:  {command} resume {name}{storage}")
         return EXIT_INTERRUPTED
     if summary["state"] == "failed":
-        say(f"No trial reached full length: {ended}. The reasons: {program} status {name}{storage}")
+        say(f"No trial reached full length: {ended}. The reasons: {command} status {name}{storage}")
         return EXIT_FAILED
     say(
         f"{name}: {trials['total']} trials in {clock}: {ended}; "
@@ -128,23 +125,15 @@ def _conclude(study: Study, folder: StudyFolder, summary: dict[str, Any], consol
     if not summary["best"]["feasible"]:
         say("No trial of full length met the constraints; the best one shown breaks them.")
     say("Next:")
-    say(f"  {program} ui{storage}  (browse all trials in MLflow)")
-    say(f"  {program} export {name} --output {name}-best{storage}")
-    say(f"  {program} train {name}-best/best.yaml")
+    say(f"  {command} ui{storage}  (browse all trials in MLflow)")
+    say(f"  {command} export {name} --output {name}-best{storage}")
+    say(f"  {command} train {name}-best/best.yaml")
     say(f"  report: {folder.report}")
     return EXIT_OK
 
 
 def _storage_option(storage: Path) -> str:
     return "" if storage == Path("runs") else f" --storage {shlex.quote(str(storage))}"
-
-
-def _program() -> str:
-    """What to type to get this program again: its name, or where it is if it is not on the path."""
-    started = Path(sys.argv[0])
-    if started.name != "tune-diffreg" or shutil.which("tune-diffreg"):
-        return "tune-diffreg"
-    return os.path.relpath(started)
 
 
 def _log_to(path: Path) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 _NAMES = {
@@ -49,3 +53,11 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def program() -> str:
+    """What to type to get this program again: its name, or where it is if it is not on the path."""
+    started = Path(sys.argv[0])
+    if started.name != "tune-diffreg" or shutil.which("tune-diffreg"):
+        return "tune-diffreg"
+    return os.path.relpath(started)

@@ -153,6 +153,7 @@ def test_mlflow_shows_one_parent_and_a_child_a_trial(finished: Path) -> None:
         record = records[run.data.tags["trial_id"]]
         assert run.data.tags["trial_state"] == record.state
         assert run.info.status == {"complete": "FINISHED", "pruned": "KILLED"}[record.state]
+        assert len(run.data.tags["features_sha256"]) == 64
         assert set(run.data.metrics) == SCORES | {"seconds"}
         for name in SCORES:
             history = client.get_metric_history(run.info.run_id, name)

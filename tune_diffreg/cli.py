@@ -182,7 +182,8 @@ def ui(
 
     if not (storage / "mlflow.db").exists():
         raise InputError(f"nothing has been tracked in {storage} yet; run a study first")
-    typer.echo(f"MLflow on http://127.0.0.1:{port} (Ctrl-C ends it)")
+    page = f"http://127.0.0.1:{port}/#/experiments?workflowType=machine_learning"
+    typer.echo(f"MLflow: {page} (Ctrl-C ends it)")
     serve(local_uri(storage), port)
 
 

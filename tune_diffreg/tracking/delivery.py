@@ -34,6 +34,8 @@ _STATE = "trial_state"
 _STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
 # Without it the UI opens the experiment as one about language models.
 _KIND = {"mlflow.experimentKind": "custom_model_development"}
+# What a trial's scores were taken with; the parent has the versions of all packages too.
+_PART_OF_A_SCORE = ("data_sha256", "features", "features_sha256")
 _LONGEST_PARAM = 6000  # MLflow refuses a longer value
 
 for _name in ("mlflow", "alembic"):
@@ -126,7 +128,7 @@ class Delivery:
                 _STATE: "running",
                 "baseline": record.baseline or "",
                 "control": str(record.control).lower(),
-                **self._provenance,
+                **{k: v for k, v in self._provenance.items() if k in _PART_OF_A_SCORE},
             }
             run = self._client.create_run(self._experiment, time, tags, run_name=record.label)
             run_id = self._runs[record.id] = run.info.run_id

@@ -20,6 +20,9 @@ from tune_diffreg.terminal.board import Board
 from tune_diffreg.words import duration, knob, score, score_name, setting
 
 
+_ROWS = 12  # of running trials; a cluster has more than a screen
+
+
 class Display(Protocol):
     """Takes events and shows them until it is left."""
 
@@ -116,13 +119,16 @@ class LiveDisplay:
         metric = study.objective.metric
         for title in ("running", "images seen", score_name(metric, short=True), "memorised"):
             table.add_column(title)
-        for record, images in self._board.running:
+        running = self._board.running
+        for record, images in running[:_ROWS]:
             table.add_row(
                 record.label + (" (control)" if record.control else ""),
                 f"{images:,} / {study.training.images:,}",
                 score(metric, record.scores.get(metric)),
                 score("memorized_fraction", record.scores.get("memorized_fraction")),
             )
+        if len(running) > _ROWS:
+            table.add_row(f"and {len(running) - _ROWS} more")
         return table
 
 

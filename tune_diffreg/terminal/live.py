@@ -19,7 +19,6 @@ from tune_diffreg.study import Study
 from tune_diffreg.terminal.board import Board
 from tune_diffreg.words import duration, knob, score, score_name, setting
 
-
 _ROWS = 12  # of running trials; a cluster has more than a screen
 
 

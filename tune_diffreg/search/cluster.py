@@ -37,16 +37,35 @@ def ray_cluster(address: str | None) -> Iterator[None]:
     local = {} if address else {"include_dashboard": False}
     try:
         # "local": not whatever cluster happens to run on this machine
-        ray.init(
-            address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **local
-        )
+        with _silent_stderr():
+            ray.init(
+                address=address or "local",
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                **local,
+            )
     except (ConnectionError, ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise InputError(f"no Ray cluster at {address or 'this machine'}: {reason}") from None
+        hint = "; if it asks for a token, set RAY_AUTH_MODE=token" if address else ""
+        raise InputError(f"no Ray at {address or 'this machine'}: {reason}{hint}") from None
     try:
         yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Ray's C++ part writes each of its tries to connect straight to file descriptor 2."""
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def check_cluster(study: Study, address: str | None) -> None:

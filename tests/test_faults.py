@@ -67,6 +67,19 @@ def children(storage: Path) -> list[tuple[str, str]]:
     return sorted((t["trial_id"], t["trial_state"]) for t in tags if "trial_id" in t)
 
 
+def goes_on(storage: Path, before: dict[str, TrialRecord]) -> None:
+    """Resumes a study, and checks that it ends with all trials and with all that was known."""
+    done = run_cli("resume", "digits", "--storage", storage)
+    assert done.returncode == 0, done.stdout + done.stderr
+    after = records(storage)
+    assert len(after) == 4
+    assert all(record.ended for record in after.values())
+    for trial_id, record in before.items():
+        assert after[trial_id].reports[: len(record.reports)] == record.reports
+        assert after[trial_id].values == record.values
+    assert children(storage) == [(r.id, r.state) for r in after.values()]
+
+
 def test_ctrl_c_stops_cleanly_and_resume_goes_on(tmp_path: Path) -> None:
     running = start(tmp_path, *LONG)
     wait_for(tmp_path, lambda events: reports(events) >= 1)
@@ -79,15 +92,7 @@ def test_ctrl_c_stops_cleanly_and_resume_goes_on(tmp_path: Path) -> None:
     before = records(tmp_path)
     assert any(not record.ended for record in before.values())
 
-    done = run_cli("resume", "digits", "--storage", tmp_path)
-    assert done.returncode == 0, done.stdout + done.stderr
-    after = records(tmp_path)
-    assert len(after) == 4
-    assert all(record.ended for record in after.values())
-    for trial_id, record in before.items():
-        assert after[trial_id].reports[: len(record.reports)] == record.reports
-        assert after[trial_id].values == record.values
-    assert children(tmp_path) == [(r.id, r.state) for r in after.values()]
+    goes_on(tmp_path, before)
 
 
 def test_a_second_ctrl_c_stops_at_once_and_sigterm_stops_cleanly(tmp_path: Path) -> None:
@@ -121,14 +126,7 @@ def test_a_driver_that_was_killed_is_gone_on_from(tmp_path: Path) -> None:
     # The driver's Ray notices its end by itself; until then its trials hold the cores.
     psutil.wait_procs(orphans, timeout=60)
     before = records(tmp_path)
-    done = run_cli("resume", "digits", "--storage", tmp_path)
-    assert done.returncode == 0, done.stdout + done.stderr
-    after = records(tmp_path)
-    assert len(after) == 4
-    assert all(record.ended for record in after.values())
-    for trial_id, record in before.items():
-        assert after[trial_id].reports[: len(record.reports)] == record.reports
-    assert children(tmp_path) == [(r.id, r.state) for r in after.values()]
+    goes_on(tmp_path, before)
 
 
 def test_a_trial_goes_on_when_its_process_is_killed(tmp_path: Path) -> None:

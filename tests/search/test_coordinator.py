@@ -44,7 +44,7 @@ def play(subject: Coordinator, study: Study, stop_after: int | None = None) -> l
                 return seen
             reports += 1
             value = scores(loss(assignment.trial_id, rung))
-            if subject.report(assignment.trial_id, rung, 1.0, value) is not Decision.CONTINUE:
+            if not subject.report(assignment.trial_id, rung, 1.0, value).goes_on:
                 break
     return seen
 

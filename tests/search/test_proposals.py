@@ -83,9 +83,9 @@ def test_a_baseline_in_the_space_is_told_once_and_one_outside_is_not(tmp_path: P
     # No weight decay lies outside a space that is logarithmic in it; so does another setting.
     outside, inside, beside = (study.trial_config(v) for v in study.search.baselines.values())
     for _ in range(2):
-        proposals.add_baseline("slow", beside, 30.0, {"memorized_fraction": 0.0})
-        proposals.add_baseline("unregularized", outside, 20.0, {"memorized_fraction": 0.3})
-        proposals.add_baseline("decayed", inside, 25.0, {"memorized_fraction": 0.1})
+        proposals.add_finished("slow", beside, {1280: 30.0}, True, {"memorized_fraction": 0.0})
+        proposals.add_finished("unregularized", outside, {1280: 20.0}, True, {"memorized_fraction": 0.3})
+        proposals.add_finished("decayed", inside, {1280: 25.0}, True, {"memorized_fraction": 0.1})
     (told,) = stored(tmp_path / "optuna.db")
     assert told.state == TrialState.COMPLETE
     assert told.value == 25.0

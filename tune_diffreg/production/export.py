@@ -15,8 +15,7 @@ from safetensors.torch import load_file
 from tune_diffreg.diffusion.model import build_unet
 from tune_diffreg.diffusion.schedule import ddim_scheduler
 from tune_diffreg.errors import InputError
-from tune_diffreg.production.best import Best, read_best
-from tune_diffreg.results import StudyFolder
+from tune_diffreg.results import Best, StudyFolder, read_best
 from tune_diffreg.search.trial import MODEL
 from tune_diffreg.study import TrialConfig
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tune_diffreg.production.best import Best
 from tune_diffreg.production.export import PIPELINE, new_folder, save_pipeline
+from tune_diffreg.results import Best
 from tune_diffreg.results.files import to_json
 from tune_diffreg.search.trial import SAMPLES, Trial, device_for, load_materials, save_sheet
 

@@ -3,6 +3,7 @@
 Search writes it; tracking, report and production read it.
 """
 
+from tune_diffreg.results.best import Best, read_best
 from tune_diffreg.results.comparison import compared, comparison_rows
 from tune_diffreg.results.files import replacing, write_atomically
 from tune_diffreg.results.folder import StudyFolder, list_studies, open_study
@@ -18,6 +19,7 @@ from tune_diffreg.results.summary import (
 from tune_diffreg.results.trials import RungReport, TrialRecord, replay, wall_seconds
 
 __all__ = [
+    "Best",
     "Journal",
     "RungReport",
     "StudyFolder",
@@ -28,6 +30,7 @@ __all__ = [
     "final_state",
     "list_studies",
     "open_study",
+    "read_best",
     "read_journal",
     "read_state",
     "replacing",

@@ -18,6 +18,8 @@ class RungReport:
     images: int
     seconds: float
     scores: dict[str, float]
+    decision: str
+    """A `Decision` of the search: continue, spare, pause, prune or complete."""
 
 
 @dataclass
@@ -70,8 +72,14 @@ def apply(records: dict[str, TrialRecord], event: Event) -> None:
             event["trial"], event["values"], event["baseline"], event["control"], event["proposal"]
         )
     elif kind == "report":
-        report = RungReport(event["images"], event["seconds"], event["scores"])
-        records[event["trial"]].reports.append(report)
+        record = records[event["trial"]]
+        record.reports.append(
+            RungReport(event["images"], event["seconds"], event["scores"], event["decision"])
+        )
+        if event["decision"] == "pause":
+            record.state = "paused"
+    elif kind == "promote":
+        records[event["trial"]].state = "running"
     elif kind == "end":
         record = records[event["trial"]]
         record.state, record.reason = event["state"], event["reason"]

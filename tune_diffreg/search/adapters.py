@@ -20,7 +20,11 @@ _SCORE = "scores/"  # Ray flattens nested results with slashes
 
 
 class CoordinatedSearcher(Searcher):
-    """Hands the coordinator's trials to Ray, as many at a time as `slots` says."""
+    """Hands the coordinator's trials to Ray, as many at a time as `slots` says.
+
+    A trial that pauses ends for Ray, whose actor takes the next; when it is promoted, it is a new
+    trial of Ray's that goes on from the checkpoint. So Ray's own pausing is not needed.
+    """
 
     def __init__(self, coordinator: Coordinator, slots: Callable[[], int]) -> None:
         super().__init__()
@@ -33,7 +37,8 @@ class CoordinatedSearcher(Searcher):
             return None
         assignment = self._coordinator.next_trial()
         if assignment is None:
-            return Searcher.FINISHED
+            over = self._coordinator.finished or self._coordinator.interrupted
+            return Searcher.FINISHED if over else None
         self._running[trial_id] = assignment.trial_id
         return {
             "trial_id": assignment.trial_id,
@@ -84,4 +89,4 @@ class CoordinatedScheduler(FIFOScheduler):
             )
         else:
             self._coordinator.progress(trial_id, result["images"])
-        return decision is Decision.CONTINUE and not self._coordinator.interrupted
+        return decision.goes_on and not self._coordinator.interrupted

@@ -1,4 +1,4 @@
-"""One study's search: proposals, halving and journal joined, with no framework in it.
+"""One study's search: proposals, halving, budget and journal joined, with no framework in it.
 
 Ray's adapters (or a simulator) tell it what trials report and carry out what it decides. Every
 decision is in the journal, on the disk, before it takes effect.
@@ -7,15 +7,25 @@ decision is in the journal, on the disk, before it takes effect.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tune_diffreg.results import Journal, StudyFolder, TrialRecord, read_journal, replay
+from tune_diffreg.results import (
+    Journal,
+    StudyFolder,
+    TrialRecord,
+    read_journal,
+    replay,
+    wall_seconds,
+)
 from tune_diffreg.results.journal import Event
 from tune_diffreg.results.trials import apply
-from tune_diffreg.search.halving import Decision, Halving
+from tune_diffreg.search.budget import Budget
+from tune_diffreg.search.halving import VARIANTS, Decision, Halving, Stop
 from tune_diffreg.search.proposals import Proposals
+from tune_diffreg.search.warm_start import warm_start
 from tune_diffreg.seeds import coin
 from tune_diffreg.study import Study, TrialConfig
 
@@ -35,10 +45,23 @@ class Assignment:
 
 
 class Coordinator:
-    """Decides for one study. Made anew from the journal, it goes on where that ends."""
+    """Decides for one study. Made anew from the journal, it goes on where that ends.
+
+    Args:
+        provenance: hashes and versions, for the journal.
+        clock: seconds since any fixed moment; counts against `search.hours`.
+
+    Raises:
+        InputError: `search.warm_start` cannot be used.
+    """
 
     def __init__(
-        self, study: Study, folder: StudyFolder, listener: Listener, provenance: dict[str, str]
+        self,
+        study: Study,
+        folder: StudyFolder,
+        listener: Listener,
+        provenance: dict[str, str],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._study = study
         self._listener = listener
@@ -46,45 +69,41 @@ class Coordinator:
         self._journal = Journal(folder.journal)
         events = read_journal(folder.journal)
         self.records = replay(events)
-        self._to_continue = [r for r in self.records.values() if not r.ended]
-        factor = study.halving.reduction_factor if study.halving else 2
-        self._halving = Halving(study.rungs(), factor)
+        self._running = {r.id: r for r in self.records.values() if r.state == "running"}
+        self._to_continue = list(self._running)
+        self._halving = _build_halving(study)
         claimed = {r.proposal for r in self.records.values() if r.proposal is not None}
         self._proposals = Proposals(study, folder.proposals, claimed)
+        if not events:
+            warm_start(study, self._proposals)
+        images = sum(record.images for record in self.records.values())
+        self._budget = Budget(study.search, images, wall_seconds(events), clock)
+        self._entrants = study.search.trials - len(study.search.baselines)
+        self._controls = sum(map(self._is_control, range(study.search.trials)))
         self._recover(events)
         self._note("session", provenance=provenance)
 
     @property
     def finished(self) -> bool:
-        """Whether all trials have ended."""
-        ended = sum(record.ended for record in self.records.values())
-        return ended >= self._study.search.trials
+        """Whether there is nothing left to run."""
+        waiting = self._running or self._halving.paused()
+        return not waiting and (self._all_started or self._budget.spent())
 
     def next_trial(self) -> Assignment | None:
-        """A trial to put on a free slot: interrupted ones first, then baselines, then proposals.
+        """A trial for a free slot: interrupted ones first, then promoted, baselines, proposals.
 
-        None when no more are to be started.
+        None when there is none now.
         """
         if self.interrupted:
             return None
         if self._to_continue:
-            return self._assignment(self._to_continue.pop(0))
-        index = len(self.records)
-        if index >= self._study.search.trials:
+            return self._assignment(self.records[self._to_continue.pop(0)])
+        if self._budget.spent(self._under_way()):
             return None
-        trial_id = f"t{index:04d}"
-        baselines = list(self._study.search.baselines.items())
-        if index < len(baselines):
-            name, values = baselines[index]
-            self._start(trial_id, values, baseline=name, control=False, proposal=None)
-        else:
-            chance = self._study.halving.controls if self._study.halving else 0.0
-            control = coin(self._study.search.seed, "control", index, chance)
-            proposal = self._proposals.ask()
-            self._start(
-                trial_id, proposal.values, baseline=None, control=control, proposal=proposal.number
-            )
-        return self._assignment(self.records[trial_id])
+        promoted = self._halving.promotable(closing=self._closing)
+        if promoted is not None:
+            return self._promote(promoted)
+        return None if self._all_started else self._start()
 
     def report(
         self, trial_id: str, images: int, seconds: float, scores: Mapping[str, float]
@@ -95,15 +114,19 @@ class Coordinator:
         trial was restarted from before it) is not counted again.
         """
         record = self.records[trial_id]
-        if record.ended:
-            return Decision.PRUNE
-        broken = [name for name, score in scores.items() if not math.isfinite(score)]
-        if broken:
-            self.fail(trial_id, f"{broken[0]} became {scores[broken[0]]} at {images:,} images seen")
+        if record.state != "running":
             return Decision.PRUNE
         if any(report.images == images for report in record.reports):
             return Decision.CONTINUE
         decision = self._judge(record, images, scores)
+        if decision is Decision.FAIL:
+            name = next(name for name, score in scores.items() if not math.isfinite(score))
+            self.fail(trial_id, f"{name} became {scores[name]} at {images:,} images seen")
+            return decision
+        self._budget.spend(images - record.images)
+        stops = self._study.search.when_spent == "stop" and self._budget.spent()
+        if decision.goes_on and stops:
+            decision = Decision.PRUNE
         self._note(
             "report",
             trial=trial_id,
@@ -114,8 +137,11 @@ class Coordinator:
         )
         if record.proposal is not None:
             self._proposals.report(record.proposal, images, scores[self._study.objective.metric])
-        if decision is not Decision.CONTINUE:
+        if decision in _END_OF:
             self._end(record, _END_OF[decision])
+        elif decision is Decision.PAUSE:
+            del self._running[trial_id]
+        self._give_up_hopeless()
         return decision
 
     def fail(self, trial_id: str, reason: str) -> None:
@@ -123,6 +149,7 @@ class Coordinator:
         record = self.records[trial_id]
         if not record.ended:
             self._end(record, "failed", reason)
+            self._give_up_hopeless()
 
     def progress(self, trial_id: str, images: int) -> None:
         """Passes on that a trial is alive between rungs; not a decision, so not in the journal."""
@@ -140,11 +167,114 @@ class Coordinator:
         self._note("stop", finished=self.finished)
         self._journal.close()
 
+    @property
+    def _all_started(self) -> bool:
+        return len(self.records) >= self._study.search.trials
+
+    @property
+    def _closing(self) -> bool:
+        return self._all_started and not self._running
+
+    def _start(self) -> Assignment:
+        index = len(self.records)
+        trial_id = f"t{index:04d}"
+        baselines = list(self._study.search.baselines.items())
+        if index < len(baselines):
+            name, values = baselines[index]
+            self._note(
+                "start", trial=trial_id, values=values, baseline=name, control=False, proposal=None
+            )
+        else:
+            proposal = self._proposals.ask()
+            self._note(
+                "start",
+                trial=trial_id,
+                values=proposal.values,
+                baseline=None,
+                control=self._is_control(index),
+                proposal=proposal.number,
+            )
+        return self._assignment(self.records[trial_id])
+
+    def _promote(self, trial_id: str) -> Assignment:
+        self._note("promote", trial=trial_id)
+        self._halving.release(trial_id)
+        return self._assignment(self.records[trial_id])
+
+    def _assignment(self, record: TrialRecord) -> Assignment:
+        self._running[record.id] = record
+        reported = tuple(report.images for report in record.reports)
+        return Assignment(record.id, self._study.trial_config(record.values), reported)
+
+    def _is_control(self, index: int) -> bool:
+        """Whether trial number `index` is exempt from pruning: a coin that falls the same way
+        whenever it is tossed."""
+        halving = self._study.halving
+        proposed = index >= len(self._study.search.baselines)
+        chance = halving.controls if halving is not None and proposed else 0.0
+        return coin(self._study.search.seed, "control", index, chance)
+
+    def _under_way(self) -> int:
+        """Images that running trials will have seen more at their next rungs."""
+        rungs = self._study.rungs()
+        return sum(
+            next((r for r in rungs if r > record.images), record.images) - record.images
+            for record in self._running.values()
+        )
+
+    def _judge(self, record: TrialRecord, images: int, scores: Mapping[str, float]) -> Decision:
+        """Baselines run to the end and set no standard at the rungs: they are chosen, not drawn,
+        and an unregularised one would have every regularised trial pruned early."""
+        if not all(math.isfinite(score) for score in scores.values()):
+            return Decision.FAIL
+        if record.baseline is not None:
+            done = images >= self._study.training.images
+            return Decision.COMPLETE if done else Decision.CONTINUE
+        rank = self._study.objective.rank(scores)
+        return self._halving.report(record.id, images, rank, exempt=record.control)
+
+    def _give_up_hopeless(self) -> None:
+        """Ends the paused trials that will not be promoted any more."""
+        nothing_left = self._closing and self._halving.promotable(closing=True) is None
+        over = nothing_left or self._budget.spent()
+        entrants, exempt = (0, 0) if over else (self._entrants, self._controls)
+        for trial_id in self._halving.drop_hopeless(entrants, exempt):
+            self._end(self.records[trial_id], "pruned")
+
+    def _end(self, record: TrialRecord, state: str, reason: str | None = None) -> None:
+        self._note("end", trial=record.id, state=state, reason=reason)
+        self._running.pop(record.id, None)
+        self._tell(record)
+
+    def _tell(self, record: TrialRecord) -> None:
+        """Lets the proposals learn from a trial that has ended."""
+        objective = self._study.objective
+        if record.proposal is not None:
+            value = record.scores.get(objective.metric)
+            excess = objective.excess(record.scores) if record.scores else {}
+            self._proposals.tell(record.proposal, record.state, value, excess)
+        elif record.baseline is not None and record.state == "complete":
+            self._proposals.add_finished(
+                record.baseline,
+                self._study.trial_config(record.values),
+                {report.images: report.scores[objective.metric] for report in record.reports},
+                complete=True,
+                violations=objective.excess(record.scores),
+            )
+
     def _recover(self, events: list[Event]) -> None:
-        """Fills the rungs from the journal, and tells the proposals what they were not in time."""
+        """Fills the rungs from the journal, carries out what was decided and did not take effect,
+        and tells the proposals what they were not in time."""
         for event in events:
+            record = self.records.get(event.get("trial", ""))
+            if record is None or record.baseline is not None:
+                continue
             if event["event"] == "report":
-                self._judge(self.records[event["trial"]], event["images"], event["scores"])
+                rank = self._study.objective.rank(event["scores"])
+                decision = Decision(event["decision"])
+                self._halving.record(record.id, event["images"], rank, decision)
+            elif event["event"] in ("promote", "end"):
+                self._halving.release(record.id)
         for record in self.records.values():
             if record.proposal is not None:
                 for report in record.reports:
@@ -152,52 +282,18 @@ class Coordinator:
                     self._proposals.report(record.proposal, report.images, value)
             if record.ended:
                 self._tell(record)
-            elif record.reports:
-                self._settle(record, events)
-
-    def _settle(self, record: TrialRecord, events: list[Event]) -> None:
-        """Ends a trial whose last decision was journaled and whose end was not."""
-        last = [e for e in events if e["event"] == "report" and e["trial"] == record.id][-1]
-        if last["decision"] != Decision.CONTINUE:
-            self._to_continue.remove(record)
-            self._end(record, _END_OF[Decision(last["decision"])])
-
-    def _judge(self, record: TrialRecord, images: int, scores: Mapping[str, float]) -> Decision:
-        """Baselines run to the end and set no standard at the rungs: they are chosen, not drawn,
-        and an unregularised one would have every regularised trial pruned early."""
-        if record.baseline is not None:
-            done = images >= self._study.training.images
-            return Decision.COMPLETE if done else Decision.CONTINUE
-        rank = self._study.objective.rank(scores)
-        return self._halving.report(record.id, images, rank, exempt=record.control)
-
-    def _start(self, trial_id: str, values: dict[str, Any], **content: Any) -> None:
-        self._note("start", trial=trial_id, values=values, **content)
-
-    def _assignment(self, record: TrialRecord) -> Assignment:
-        reported = tuple(report.images for report in record.reports)
-        return Assignment(record.id, self._study.trial_config(record.values), reported)
-
-    def _end(self, record: TrialRecord, state: str, reason: str | None = None) -> None:
-        self._note("end", trial=record.id, state=state, reason=reason)
-        self._tell(record)
-
-    def _tell(self, record: TrialRecord) -> None:
-        """Lets the proposals learn from a trial that has ended."""
-        objective = self._study.objective
-        violations = {
-            name: record.scores[name] - bound.max
-            for name, bound in objective.constraints.items()
-            if record.scores
-        }
-        value = record.scores.get(objective.metric)
-        if record.proposal is not None:
-            self._proposals.tell(record.proposal, record.state, value, violations)
-        elif record.baseline is not None and record.state == "complete" and value is not None:
-            config = self._study.trial_config(record.values)
-            self._proposals.add_baseline(record.baseline, config, value, violations)
+            elif record.reports and Decision(record.reports[-1].decision) in _END_OF:
+                self._to_continue.remove(record.id)
+                self._end(record, _END_OF[Decision(record.reports[-1].decision)])
+        self._give_up_hopeless()
 
     def _note(self, event: str, **content: Any) -> None:
         written = self._journal.append(event, **content)
         apply(self.records, written)
         self._listener(written)
+
+
+def _build_halving(study: Study) -> Halving:
+    if study.halving is None:
+        return Stop(study.rungs(), 2)  # a single rung, the end: nothing is ever compared
+    return VARIANTS[study.halving.variant](study.rungs(), study.halving.reduction_factor)

@@ -1,7 +1,8 @@
-"""What to try next: Optuna's TPE behind ask, report and tell.
+"""What to try next: an Optuna study behind ask, report and tell.
 
-Optuna's own study lives in the study's folder. A trial that is pruned is told as PRUNED with its
-last value, a failed one as FAIL, and none is left RUNNING when the study is over.
+It lives in the study's folder, where optuna-dashboard can open it at any time. A trial that is
+pruned is told as PRUNED with its last value, a failed one as FAIL, and none is left RUNNING when
+the study is over.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from optuna.distributions import (
 )
 from optuna.trial import TrialState
 
-from tune_diffreg.seeds import derive
+from tune_diffreg.search.samplers import build_sampler
 from tune_diffreg.study import Distribution, Study, TrialConfig
 from tune_diffreg.study.space import takes_float, value_at
 
@@ -30,7 +31,8 @@ _STATES = {
     "pruned": TrialState.PRUNED,
     "failed": TrialState.FAIL,
 }
-_BASELINE = "baseline"
+_SOURCE = "source"
+"""User attribute of a trial that was not asked for: the baseline or the earlier study's trial."""
 
 
 @dataclass(frozen=True)
@@ -42,44 +44,58 @@ class Proposal:
 
 
 class Proposals:
-    """Proposals for one study, kept in an SQLite file.
+    """Proposals for one study.
 
     Args:
+        path: SQLite file of Optuna's study; None keeps it in memory alone.
         claimed: numbers of the proposals that trials were started with. One that was asked for
             and never started (the process died in between) is handed out again first.
     """
 
-    def __init__(self, study: Study, path: Path, claimed: set[int]) -> None:
+    def __init__(self, study: Study, path: Path | None, claimed: set[int]) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._study = study
         self._order = tuple(study.search_order())
         self._distributions = {p: to_optuna(p, d) for p, d in study.search.space.items()}
+        storage = None if path is None else f"sqlite:///{path.resolve()}"
         self._optuna = optuna.create_study(
-            storage=f"sqlite:///{path.resolve()}", study_name=study.name, load_if_exists=True
+            storage=storage, study_name=study.name, load_if_exists=True
         )
-        waiting = self._optuna.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        self._unclaimed = [t for t in waiting if t.number not in claimed]
+        known = self._optuna.get_trials(deepcopy=False)
+        self._count = len(known)
+        self._sources = {t.user_attrs[_SOURCE] for t in known if _SOURCE in t.user_attrs}
+        self._open: dict[int, optuna.trial.Trial] = {}
+        self._unclaimed: list[int] = []
+        self._waiting = [t.number for t in known if t.state is TrialState.WAITING]
+        for trial in known:
+            if trial.state is TrialState.RUNNING:
+                self._sample_as(trial.number)
+                self._open[trial.number] = optuna.trial.Trial(self._optuna, trial._trial_id)
+                if trial.number not in claimed:
+                    self._unclaimed.append(trial.number)
 
     def ask(self) -> Proposal:
         """The next proposal; equal history and seed, equal proposal."""
         if self._unclaimed:
-            number = self._unclaimed.pop(0).number
-            self._seed(number)
-            trial = self._trial(number)
+            number = self._unclaimed.pop(0)
+            self._sample_as(number)
         else:
-            self._seed(len(self._optuna.get_trials(deepcopy=False)))
-            trial = self._optuna.ask()
+            number = self._waiting.pop(0) if self._waiting else self._count
+            self._sample_as(number)
+            self._open[number] = self._optuna.ask()
+            self._count = max(self._count, number + 1)
         values: dict[str, Any] = {}
         for path in self._order:
             if self._study.search.space[path].applies(values):
-                values[path] = trial._suggest(path, self._distributions[path])
-        return Proposal(trial.number, values)
+                values[path] = self._open[number]._suggest(path, self._distributions[path])
+        return Proposal(number, values)
 
     def report(self, number: int, images: int, value: float) -> None:
-        """Notes a value at a rung, once."""
-        trial = self._trial(number)
-        if images not in self._frozen(number).intermediate_values:
-            trial.report(value, images)
+        """Notes a value at a rung, once; one of a proposal that has ended is not needed."""
+        if number in self._open:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # Optuna keeps the first of two, and says so
+                self._open[number].report(value, images)
 
     def tell(
         self,
@@ -94,52 +110,80 @@ class Proposals:
             value: the objective; for a pruned trial at the last rung that it reached.
             violations: constraint -> excess over its bound; 0 or less is feasible.
         """
-        if self._frozen(number).state.is_finished():
+        trial = self._open.pop(number, None)
+        if trial is None:
             return
-        trial = self._trial(number)
-        known = self._frozen(number).constraints
+        known = self._optuna._storage.get_trial(trial._trial_id).constraints
         for name, violation in (violations or {}).items():
             if name not in known:
                 trial.set_constraint(name, violation)
-        self._optuna.tell(trial, value if state == "complete" else None, state=_STATES[state])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # CMA-ES says that it does not heed constraints
+            self._optuna.tell(trial, value if state == "complete" else None, state=_STATES[state])
 
-    def add_baseline(
-        self, name: str, config: TrialConfig, value: float, violations: Mapping[str, float]
-    ) -> None:
-        """Lets a finished baseline inform the proposals, where it lies inside the space.
+    def add_finished(
+        self,
+        source: str,
+        config: TrialConfig,
+        values: Mapping[int, float],
+        complete: bool,
+        violations: Mapping[str, float],
+    ) -> bool:
+        """Lets a trial that was not proposed here inform the proposals; once for each `source`.
 
-        One that lies outside (no weight decay in a space that is logarithmic in it) cannot be told
-        to Optuna truthfully, and is not.
+        A configuration that lies outside the space (no weight decay in a space that is logarithmic
+        in it), or that differs in a setting that is not searched, cannot be told to Optuna
+        truthfully, and is not.
+
+        Args:
+            values: images seen -> objective, at the rungs that it reached.
+
+        Returns:
+            Whether it lies inside.
         """
-        values = {path: value_at(config, path) for path in self._order}
-        active = {p: v for p, v in values.items() if self._study.search.space[p].applies(values)}
-        overrides = self._study.search.baselines[name]
-        inside = set(overrides) <= set(active) and all(
-            self._study.search.space[p].contains(v) for p, v in active.items()
-        )
-        told = {t.user_attrs.get(_BASELINE) for t in self._optuna.get_trials(deepcopy=False)}
-        if not inside or name in told:
-            return
+        space = self._study.search.space
+        active = self._searched(config)
+        inside = all(space[path].contains(value) for path, value in active.items())
+        if not inside or self._study.trial_config(active) != config:
+            return False
+        if source in self._sources:
+            return True
         trial = optuna.trial.create_trial(
+            state=TrialState.COMPLETE if complete else TrialState.PRUNED,
             params=active,
             distributions={path: self._distributions[path] for path in active},
-            value=value,
-            user_attrs={_BASELINE: name},
+            value=values[max(values)],
+            intermediate_values=dict(values),
+            user_attrs={_SOURCE: source},
         )
-        for constraint, violation in violations.items():
-            trial.set_constraint(constraint, violation)
+        for name, violation in violations.items():
+            trial.set_constraint(name, violation)
         self._optuna.add_trial(trial)
+        self._sources.add(source)
+        self._count += 1
+        return True
 
-    def _seed(self, number: int) -> None:
-        """A sampler of its own for every proposal, so that a resumed search proposes the same."""
-        seed = derive(self._study.search.seed, "proposal", number) % 2**32
-        self._optuna.sampler = optuna.samplers.TPESampler(seed=seed)
+    def try_first(self, config: TrialConfig) -> None:
+        """Makes the searched settings of `config` the next proposal.
 
-    def _frozen(self, number: int) -> optuna.trial.FrozenTrial:
-        return self._optuna.get_trials(deepcopy=False)[number]
+        Raises:
+            ValueError: one lies outside the space.
+        """
+        values = self._searched(config)
+        for path, value in values.items():
+            if not self._study.search.space[path].contains(value):
+                raise ValueError(f"{path} is {value!r} there, outside this study's search.space")
+        self._optuna.enqueue_trial(values, skip_if_exists=True)
+        self._waiting = [t.number for t in self._optuna.get_trials(states=(TrialState.WAITING,))]
+        self._count = len(self._optuna.get_trials(deepcopy=False))
 
-    def _trial(self, number: int) -> optuna.trial.Trial:
-        return optuna.trial.Trial(self._optuna, self._frozen(number)._trial_id)
+    def _searched(self, config: TrialConfig) -> dict[str, Any]:
+        """The searched settings that are in use in `config`."""
+        values = {path: value_at(config, path) for path in self._order}
+        return {p: v for p, v in values.items() if self._study.search.space[p].applies(values)}
+
+    def _sample_as(self, number: int) -> None:
+        self._optuna.sampler = build_sampler(self._study.search, number)
 
 
 def to_optuna(path: str, distribution: Distribution) -> BaseDistribution:

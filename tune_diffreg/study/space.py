@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping
 from typing import Any, Self, get_args
 
@@ -67,6 +68,21 @@ class Distribution(BaseModel):
             return True
         steps = (value - self.low) / self.step
         return abs(steps - round(steps)) < 1e-9
+
+    def at_quantile(self, quantile: float) -> Any:
+        """The value below which a share of `quantile` in [0, 1) of the distribution lies."""
+        if self.choices is not None:
+            return self.choices[int(quantile * len(self.choices))]
+        assert self.low is not None and self.high is not None
+        if self.log:
+            value = math.exp(math.log(self.low) + quantile * math.log(self.high / self.low))
+            return min(max(value, self.low), self.high)
+        whole = isinstance(self.low, int) and isinstance(self.high, int)
+        step = self.step if self.step is not None else 1 if whole else None
+        if step is None:
+            return self.low + quantile * (self.high - self.low)
+        steps = math.floor((self.high - self.low) / step + 1e-9)
+        return self.low + step * int(quantile * (steps + 1))
 
     def applies(self, values: Mapping[str, Any]) -> bool:
         """Whether this setting is searched in a trial that already has `values`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
-from typing import Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -20,9 +20,31 @@ _RESERVED_NAMES = ("mlflow.db", "mlflow-artifacts")
 
 
 class Search(Settings):
-    trials: int = Field(ge=1, description="number of trials, baselines included")
+    trials: int = Field(ge=1, description="most trials, baselines included")
     concurrent: Images | None = Field(
         None, description="trials at a time; null means as many as the cluster holds"
+    )
+    images: Images | None = Field(
+        None, description="images seen by all trials together before no more is started"
+    )
+    hours: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="hours of running, breaks left out, before no more is started"
+    )
+    when_spent: Literal["finish", "stop"] = Field(
+        "finish",
+        description="running trials once images or hours are spent: finish, as halving decides, "
+        "or stop at their next rung",
+    )
+    sampler: Literal["tpe", "random", "gp", "cmaes", "qmc"] = Field(
+        "tpe",
+        description="what proposes: tree-structured Parzen estimator, random search, Gaussian "
+        "process (learns from complete trials alone), CMA-ES (numbers alone, blind to "
+        "constraints), Sobol sequence",
+    )
+    warm_start: str | None = Field(
+        None,
+        description="folder of an earlier study, to learn from its trials, or a best.yaml, to try "
+        "first",
     )
     seed: Seed = Field(0, description="proposals and the choice of controls")
     baselines: dict[str, dict[str, Any]] = Field(
@@ -46,9 +68,13 @@ class Objective(Settings):
     def violation(self, scores: Mapping[str, float]) -> float:
         """How far a trial is from feasible: the excess over each bound, in units of the bound."""
         return sum(
-            max(0.0, scores[name] - bound.max) / (abs(bound.max) or 1.0)
-            for name, bound in self.constraints.items()
+            max(0.0, excess) / (abs(self.constraints[name].max) or 1.0)
+            for name, excess in self.excess(scores).items()
         )
+
+    def excess(self, scores: Mapping[str, float]) -> dict[str, float]:
+        """Constraint -> score less its bound; 0 or less is feasible."""
+        return {name: scores[name] - bound.max for name, bound in self.constraints.items()}
 
     def rank(self, scores: Mapping[str, float]) -> tuple[float, float]:
         """Sorts trials from best to worst: feasible before infeasible, then by the metric."""
@@ -56,6 +82,10 @@ class Objective(Settings):
 
 
 class Halving(Settings):
+    variant: Literal["stop", "promote"] = Field(
+        "stop",
+        description="stop ends weak trials at a rung; promote pauses each, and the best go on",
+    )
     first_rung: Images = Field(description="images seen at the first rung")
     reduction_factor: int = Field(
         3, ge=2, description="one in this many continues; spacing of rungs"

@@ -1,0 +1,1 @@
+"""What the project claims to save, measured: one command each, results as JSON beside tables."""

@@ -1,0 +1,1 @@
+"""Learning curves of the digits search space, measured once and replayed by `benchmarks.search`."""

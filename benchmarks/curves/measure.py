@@ -1,0 +1,165 @@
+"""Measures learning curves over the search space of `search_spaces/digits.yaml`.
+
+    python -m benchmarks.curves.measure [--configurations 192] [--repeated 40] [--processes 2]
+
+Configurations are a scrambled Sobol sample, then the study's baselines. Each is trained to the end
+by the project's own trial, and scored at every milestone; the first ones and the baselines with
+three training seeds. Stopped and started again, it goes on where it was: the table is replaced,
+whole, after every training.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.stats import qmc
+
+from tune_diffreg.results import versions, write_atomically
+from tune_diffreg.results.files import to_json
+from tune_diffreg.search.trial import Materials, Trial, load_materials
+from tune_diffreg.study import Distribution, Study, read_study
+
+HERE = Path(__file__).parent
+TABLE = HERE / "digits.csv"
+ABOUT = HERE / "digits.json"
+STUDY = HERE.parent.parent / "search_spaces" / "digits.yaml"
+
+# All that rungs with a reduction factor of 2, 3 or 4 may need, so that any of them can be replayed.
+MILESTONES = (640, 1080, 1440, 1920, 2160, 2880, 4320, 5760, 8640, 17_280)
+_SEEDS = 3
+_SOBOL_SEED = 2026
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training: a configuration of the sample, and its training seed."""
+
+    configuration: str
+    values: dict[str, Any]
+    seed: int
+
+
+def value_at_quantile(distribution: Distribution, quantile: float) -> Any:
+    """The value below which `quantile` of the distribution lies; a choice for equal parts."""
+    if distribution.choices is not None:
+        return distribution.choices[int(quantile * len(distribution.choices))]
+    low, high = distribution.low, distribution.high
+    assert low is not None and high is not None
+    if distribution.log:
+        return float(np.exp(np.log(low) + quantile * (np.log(high) - np.log(low))))
+    return float(low + quantile * (high - low))
+
+
+def sobol_configurations(study: Study, count: int, seed: int = _SOBOL_SEED) -> list[dict[str, Any]]:
+    """The first `count` points of a scrambled Sobol sequence in the study's search space."""
+    order = list(study.search_order())
+    power = int(np.ceil(np.log2(count)))
+    points = qmc.Sobol(len(order), rng=seed).random_base2(power)[:count]
+    configurations = []
+    for point in points:
+        values: dict[str, Any] = {}
+        for path, quantile in zip(order, point, strict=True):
+            if study.search.space[path].applies(values):
+                values[path] = value_at_quantile(study.search.space[path], float(quantile))
+        configurations.append(values)
+    return configurations
+
+
+def jobs(study: Study, configurations: int, repeated: int) -> Iterator[Job]:
+    """All trainings: every configuration once before any a second time."""
+    sample = {
+        f"c{i:03d}": values for i, values in enumerate(sobol_configurations(study, configurations))
+    }
+    again = {**dict(list(sample.items())[:repeated]), **study.search.baselines}
+    for seed in range(_SEEDS):
+        for name, values in (again if seed else {**sample, **study.search.baselines}).items():
+            yield Job(name, values, seed)
+
+
+_study: Study
+_materials: Materials
+
+
+def _start_worker() -> None:
+    global _study, _materials  # noqa: PLW0603
+    _study = read_study(STUDY)
+    _, _materials = load_materials(_study, threads=1)
+
+
+def train(job: Job) -> list[dict[str, Any]]:
+    """One row a milestone; seconds are processor time, which neighbours do not lengthen much."""
+    config = _study.trial_config({**job.values, "training.seed": job.seed})
+    trial = Trial(config, _materials, torch.device("cpu"))
+    rows = []
+    for milestone in MILESTONES:
+        start = time.process_time()
+        trial.train(until=milestone)
+        trained = time.process_time()
+        scores, _ = trial.evaluate()
+        rows.append(
+            {
+                "configuration": job.configuration,
+                "seed": job.seed,
+                "images": milestone,
+                "train_seconds": round(trained - start, 3),
+                "evaluation_seconds": round(time.process_time() - trained, 3),
+                **{name: float(f"{score:.6g}") for name, score in scores.items()},
+                **job.values,
+            }
+        )
+    return rows
+
+
+def about(study: Study, materials: Materials, digest: str) -> dict[str, Any]:
+    """What the table was measured with."""
+    return {
+        "study": study.model_dump(mode="json"),
+        "sobol_seed": _SOBOL_SEED,
+        "milestones": list(MILESTONES),
+        "data_sha256": digest,
+        "features_sha256": materials.extractor.digest,
+        "versions": versions(),
+        "machine": f"{os.cpu_count()} CPU cores, {platform.machine()}, one thread a training",
+    }
+
+
+def main() -> None:
+    """Trains what the table does not hold yet."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--configurations", type=int, default=192)
+    parser.add_argument("--repeated", type=int, default=40)
+    parser.add_argument("--processes", type=int, default=os.cpu_count())
+    arguments = parser.parse_args()
+
+    study = read_study(STUDY)
+    splits, materials = load_materials(study, threads=1)
+    write_atomically(ABOUT, to_json(about(study, materials, splits.digest)))
+    table = pd.read_csv(TABLE) if TABLE.exists() else pd.DataFrame({"configuration": [], "seed": []})
+    done = set(zip(table["configuration"], table["seed"], strict=True))
+    wanted = jobs(study, arguments.configurations, arguments.repeated)
+    missing = [job for job in wanted if (job.configuration, job.seed) not in done]
+    print(f"{len(done)} trainings are in {TABLE.name}, {len(missing)} to do")
+    with ProcessPoolExecutor(
+        arguments.processes, mp_context=get_context("spawn"), initializer=_start_worker
+    ) as pool:
+        for number, finished in enumerate(as_completed([pool.submit(train, job) for job in missing])):
+            table = pd.concat([table, pd.DataFrame(finished.result())], ignore_index=True)
+            table = table.sort_values(["configuration", "seed", "images"])
+            write_atomically(TABLE, table.to_csv(index=False))
+            print(f"{number + 1} of {len(missing)}: {finished.result()[0]['configuration']}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -153,8 +153,8 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train an exported configuration at full length and score it."""
-    from tune_diffreg.results import read_best
     from tune_diffreg.production import train as train_best
+    from tune_diffreg.results import read_best
     from tune_diffreg.terminal import repeat_table
 
     found = read_best(best_file)

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from tune_diffreg.report import write_report
-from tune_diffreg.results import StudyFolder, read_journal, read_state, replay
+from tune_diffreg.results import StudyFolder, audit_sentences, read_journal, read_state, replay
 from tune_diffreg.search.cluster import (
     check_cluster,
     concurrent_trials,
@@ -93,6 +93,7 @@ def plan(study: Study, preparation: Preparation, address: str | None) -> dict[st
         "rungs": list(study.rungs()),
         "concurrent_trials": concurrent,
         "images_at_most": study.search.trials * study.training.images,
+        "budget": {"images": study.search.images, "hours": study.search.hours},
         "objective": study.objective.metric,
         "constraints": {name: bound.max for name, bound in study.objective.constraints.items()},
         "heldout_memorized_fraction": heldout,
@@ -122,6 +123,8 @@ def _conclude(study: Study, folder: StudyFolder, summary: dict[str, Any], consol
     )
     records = replay(read_journal(folder.journal))
     console.print(result_table(study, records))
+    for sentence in audit_sentences(summary["audit"]) if summary["audit"] else []:
+        say(sentence)
     if not summary["best"]["feasible"]:
         say("No trial of full length met the constraints; the best one shown breaks them.")
     say("Next:")

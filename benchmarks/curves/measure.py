@@ -29,7 +29,7 @@ from scipy.stats import qmc
 from tune_diffreg.results import versions, write_atomically
 from tune_diffreg.results.files import to_json
 from tune_diffreg.search.trial import Materials, Trial, load_materials
-from tune_diffreg.study import Distribution, Study, read_study
+from tune_diffreg.study import Study, read_study
 
 HERE = Path(__file__).parent
 TABLE = HERE / "digits.csv"
@@ -51,17 +51,6 @@ class Job:
     seed: int
 
 
-def value_at_quantile(distribution: Distribution, quantile: float) -> Any:
-    """The value below which `quantile` of the distribution lies; a choice for equal parts."""
-    if distribution.choices is not None:
-        return distribution.choices[int(quantile * len(distribution.choices))]
-    low, high = distribution.low, distribution.high
-    assert low is not None and high is not None
-    if distribution.log:
-        return float(np.exp(np.log(low) + quantile * (np.log(high) - np.log(low))))
-    return float(low + quantile * (high - low))
-
-
 def sobol_configurations(study: Study, count: int, seed: int = _SOBOL_SEED) -> list[dict[str, Any]]:
     """The first `count` points of a scrambled Sobol sequence in the study's search space."""
     order = list(study.search_order())
@@ -72,7 +61,7 @@ def sobol_configurations(study: Study, count: int, seed: int = _SOBOL_SEED) -> l
         values: dict[str, Any] = {}
         for path, quantile in zip(order, point, strict=True):
             if study.search.space[path].applies(values):
-                values[path] = value_at_quantile(study.search.space[path], float(quantile))
+                values[path] = study.search.space[path].at_quantile(float(quantile))
         configurations.append(values)
     return configurations
 
@@ -146,7 +135,9 @@ def main() -> None:
     study = read_study(STUDY)
     splits, materials = load_materials(study, threads=1)
     write_atomically(ABOUT, to_json(about(study, materials, splits.digest)))
-    table = pd.read_csv(TABLE) if TABLE.exists() else pd.DataFrame({"configuration": [], "seed": []})
+    table = (
+        pd.read_csv(TABLE) if TABLE.exists() else pd.DataFrame({"configuration": [], "seed": []})
+    )
     done = set(zip(table["configuration"], table["seed"], strict=True))
     wanted = jobs(study, arguments.configurations, arguments.repeated)
     missing = [job for job in wanted if (job.configuration, job.seed) not in done]
@@ -154,11 +145,16 @@ def main() -> None:
     with ProcessPoolExecutor(
         arguments.processes, mp_context=get_context("spawn"), initializer=_start_worker
     ) as pool:
-        for number, finished in enumerate(as_completed([pool.submit(train, job) for job in missing])):
+        for number, finished in enumerate(
+            as_completed([pool.submit(train, job) for job in missing])
+        ):
             table = pd.concat([table, pd.DataFrame(finished.result())], ignore_index=True)
             table = table.sort_values(["configuration", "seed", "images"])
             write_atomically(TABLE, table.to_csv(index=False))
-            print(f"{number + 1} of {len(missing)}: {finished.result()[0]['configuration']}", flush=True)
+            print(
+                f"{number + 1} of {len(missing)}: {finished.result()[0]['configuration']}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

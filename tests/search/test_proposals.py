@@ -83,9 +83,14 @@ def test_a_baseline_in_the_space_is_told_once_and_one_outside_is_not(tmp_path: P
     # No weight decay lies outside a space that is logarithmic in it; so does another setting.
     outside, inside, beside = (study.trial_config(v) for v in study.search.baselines.values())
     for _ in range(2):
-        proposals.add_finished("slow", beside, {1280: 30.0}, True, {"memorized_fraction": 0.0})
-        proposals.add_finished("unregularized", outside, {1280: 20.0}, True, {"memorized_fraction": 0.3})
-        proposals.add_finished("decayed", inside, {1280: 25.0}, True, {"memorized_fraction": 0.1})
+        for source, config, value, excess in (
+            ("slow", beside, 30.0, 0.0),
+            ("unregularized", outside, 20.0, 0.3),
+            ("decayed", inside, 25.0, 0.1),
+        ):
+            violations = {"memorized_fraction": excess}
+            told_it = proposals.add_finished(source, config, {1280: value}, True, violations)
+            assert told_it == (source == "decayed")
     (told,) = stored(tmp_path / "optuna.db")
     assert told.state == TrialState.COMPLETE
     assert told.value == 25.0

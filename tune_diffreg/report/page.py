@@ -13,6 +13,8 @@ from tune_diffreg.report.figures import learning_curves, tradeoff
 from tune_diffreg.results import (
     StudyFolder,
     TrialRecord,
+    audit,
+    audit_sentences,
     best_trial,
     compared,
     comparison_rows,
@@ -43,6 +45,7 @@ def write_report(folder: StudyFolder) -> None:
         },
         # The library is in the page once, with its first figure.
         tradeoff=Markup(f"<script>{get_plotlyjs()}</script>") + _html(tradeoff(study, records)),
+        audit=audit_sentences(found) if (found := audit(study, list(records.values()))) else [],
         curves=_html(learning_curves(study, records)),
         sheets=[
             (title, base64.b64encode(sheet.read_bytes()).decode())

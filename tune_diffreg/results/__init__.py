@@ -3,6 +3,7 @@
 Search writes it; tracking, report and production read it.
 """
 
+from tune_diffreg.results.audit import audit, audit_sentences
 from tune_diffreg.results.best import Best, read_best
 from tune_diffreg.results.comparison import compared, comparison_rows
 from tune_diffreg.results.files import replacing, write_atomically
@@ -24,6 +25,8 @@ __all__ = [
     "RungReport",
     "StudyFolder",
     "TrialRecord",
+    "audit",
+    "audit_sentences",
     "best_trial",
     "compared",
     "comparison_rows",

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import pandas as pd
 
 import tune_diffreg
+from tune_diffreg.results.audit import audit
 from tune_diffreg.results.files import to_json, to_yaml, write_atomically
 from tune_diffreg.results.folder import StudyFolder
 from tune_diffreg.results.journal import read_journal
@@ -52,7 +53,7 @@ def summarize(
             if record.baseline and record.state == "complete"
         },
         "confirmation": None,
-        "audit": None,
+        "audit": audit(study, trials),
         "images_seen": sum(record.images for record in trials),
         "wall_s": round(wall_s, 1),
     }
@@ -63,10 +64,10 @@ def read_state(folder: StudyFolder) -> dict[str, Any]:
     study = folder.read_study()
     events = read_journal(folder.journal) if folder.journal.exists() else []
     records = replay(events)
-    ended = sum(record.ended for record in records.values())
+    finished = any(event["event"] == "stop" and event["finished"] for event in events)
     if folder.is_locked():
         state: State = "running"
-    elif ended < study.search.trials:
+    elif not finished:
         state = "interrupted"
     else:
         state = final_state(records.values())

@@ -73,7 +73,7 @@ class Coordinator:
         self._to_continue = list(self._running)
         self._halving = _build_halving(study)
         claimed = {r.proposal for r in self.records.values() if r.proposal is not None}
-        self._proposals = Proposals(study, folder.proposals, claimed)
+        self._proposals = self._open_proposals(folder, claimed)
         if not events:
             warm_start(study, self._proposals)
         images = sum(record.images for record in self.records.values())
@@ -166,6 +166,9 @@ class Coordinator:
     def close(self) -> None:
         self._note("stop", finished=self.finished)
         self._journal.close()
+
+    def _open_proposals(self, folder: StudyFolder, claimed: set[int]) -> Proposals:
+        return Proposals(self._study, folder.proposals, claimed)
 
     @property
     def _all_started(self) -> bool:

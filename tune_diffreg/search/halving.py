@@ -43,23 +43,23 @@ class Rung:
     def __init__(self, images: int) -> None:
         self.images = images
         self._best_first: list[Entry] = []
-        self._arrival: dict[str, int] = {}
+        self._trials: set[str] = set()
 
     def __len__(self) -> int:
         return len(self._best_first)
 
     def __contains__(self, trial: str) -> bool:
-        return trial in self._arrival
-
-    def entry(self, trial: str, rank: Rank) -> Entry:
-        """The entry of a trial that is here, or that would come now."""
-        return rank, self._arrival.get(trial, len(self)), trial
+        return trial in self._trials
 
     def add(self, trial: str, rank: Rank) -> Entry:
-        entry = self.entry(trial, rank)
-        self._arrival[trial] = entry[1]
+        entry = (rank, len(self), trial)
+        self._trials.add(trial)
         insort(self._best_first, entry)
         return entry
+
+    def place(self, rank: Rank) -> int:
+        """How many trials here would be before one that comes now."""
+        return self.position((rank, len(self), ""))
 
     def position(self, entry: Entry) -> int:
         """How many trials here are before it; among equals the earlier is."""
@@ -106,7 +106,7 @@ class Halving(ABC):
         if rung is None or trial in rung:
             return Decision.CONTINUE  # no rung yet, or the decision was made at its first report
         last = rung is self.rungs[-1]
-        decision = Decision.COMPLETE if last else self._decide(rung, trial, rank, exempt)
+        decision = Decision.COMPLETE if last else self._decide(rung, rank, exempt)
         self.record(trial, images, rank, decision)
         if decision is Decision.PAUSE and self.promotable() == trial:
             self.release(trial)
@@ -122,7 +122,7 @@ class Halving(ABC):
                 insort(self._paused[rung.images], entry)
 
     @abstractmethod
-    def _decide(self, rung: Rung, trial: str, rank: Rank, exempt: bool) -> Decision:
+    def _decide(self, rung: Rung, rank: Rank, exempt: bool) -> Decision:
         """What becomes of a trial that is about to be recorded at a rung below the last."""
 
     def promotable(self, closing: bool = False) -> str | None:
@@ -200,7 +200,7 @@ class Halving(ABC):
 class Stop(Halving):
     """A trial is compared with those that came before it, so the first at a rung goes on."""
 
-    def _decide(self, rung: Rung, trial: str, rank: Rank, exempt: bool) -> Decision:
+    def _decide(self, rung: Rung, rank: Rank, exempt: bool) -> Decision:
         cutoff = rung.cutoff(self.reduction_factor)
         if cutoff is None or rank <= cutoff:
             return Decision.CONTINUE
@@ -214,11 +214,10 @@ class Promote(Halving):
     time; `drop_hopeless` gives up the others.
     """
 
-    def _decide(self, rung: Rung, trial: str, rank: Rank, exempt: bool) -> Decision:
+    def _decide(self, rung: Rung, rank: Rank, exempt: bool) -> Decision:
         if not exempt:
             return Decision.PAUSE
-        places = (len(rung) + 1) // self.reduction_factor
-        among_best = rung.position(rung.entry(trial, rank)) < places
+        among_best = rung.place(rank) < (len(rung) + 1) // self.reduction_factor
         return Decision.CONTINUE if among_best else Decision.SPARE
 
 

@@ -196,6 +196,12 @@ class Study(TrialConfig):
         plain = self.model_dump(include=set(TrialConfig.model_fields))
         return TrialConfig.model_validate(override(plain, overrides))
 
+    @property
+    def most_images(self) -> int:
+        """Images seen in a search that prunes nothing, or what it may spend."""
+        whole = self.search.trials * self.training.images
+        return min(whole, self.search.images or whole)
+
     def rungs(self) -> tuple[int, ...]:
         """Milestones in images seen, rising; the last is the full length."""
         end = self.training.images

@@ -15,6 +15,7 @@ class Counts:
     """Trials by state."""
 
     running: int
+    paused: int
     complete: int
     pruned: int
     failed: int
@@ -29,7 +30,7 @@ class Board:
         self.records = records
         self._images = {record.id: record.images for record in records.values()}
         self._before = self.images_seen
-        self.most_images = study.search.trials * study.training.images
+        self.most_images = study.most_images
 
     def note(self, event: Event) -> None:
         """Takes one event in."""
@@ -41,12 +42,21 @@ class Board:
     def counts(self) -> Counts:
         states = [record.state for record in self.records.values()]
         complete, pruned, failed = (states.count(state) for state in ENDED)
-        return Counts(states.count("running"), complete, pruned, failed, self.study.search.trials)
+        return Counts(
+            states.count("running"),
+            states.count("paused"),
+            complete,
+            pruned,
+            failed,
+            self.study.search.trials,
+        )
 
     @property
     def running(self) -> list[tuple[TrialRecord, int]]:
         """Running trials, each with the images that it has seen."""
-        return [(r, self._images.get(r.id, 0)) for r in self.records.values() if not r.ended]
+        return [
+            (r, self._images.get(r.id, 0)) for r in self.records.values() if r.state == "running"
+        ]
 
     @property
     def images_seen(self) -> int:

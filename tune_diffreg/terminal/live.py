@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from threading import RLock
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -99,7 +100,9 @@ class LiveDisplay:
         counts = board.counts
         head = Text.assemble(
             (board.study.name, "bold"),
-            f"  {counts.running} running, {counts.complete} complete, {counts.pruned} pruned, "
+            f"  {counts.running} running, "
+            + (f"{counts.paused} paused, " if counts.paused else "")
+            + f"{counts.complete} complete, {counts.pruned} pruned, "
             f"{counts.failed} failed, of {counts.total} trials",
         )
         images = Table.grid(padding=(0, 1))
@@ -144,32 +147,52 @@ def best_line(board: Board) -> str:
 
 def line(board: Board, event: Event) -> str | None:
     """An event in one line; None for those that are not worth one."""
-    study, kind = board.study, event["event"]
-    if kind == "start":
-        record = board.records[event["trial"]]
-        values = ", ".join(
-            f"{knob(p, study.search.space)} {setting(v)}" for p, v in record.values.items()
-        )
-        control = ", control" if record.control else ""
-        return f"{record.label} started{control}: {values or 'the study file as it is'}"
-    if kind == "report":
-        if event["decision"] != "continue":
-            return None  # its end follows
-        record = board.records[event["trial"]]
-        return f"{record.label} at {event['images']:,} images: {_scores(study, event['scores'])}"
-    if kind == "interrupt":
-        return "Stopping at the trials' next sign of life; Ctrl-C again stops at once."
-    if kind == "end":
-        return _ending(board, board.records[event["trial"]])
-    return None
+    describe = _LINES.get(event["event"])
+    return describe(board, event) if describe else None
 
 
-def _ending(board: Board, record: TrialRecord) -> str:
+def _started(board: Board, event: Event) -> str:
+    record = board.records[event["trial"]]
+    space = board.study.search.space
+    values = ", ".join(f"{knob(p, space)} {setting(v)}" for p, v in record.values.items())
+    control = ", control" if record.control else ""
+    return f"{record.label} started{control}: {values or 'the study file as it is'}"
+
+
+def _reported(board: Board, event: Event) -> str | None:
+    if event["decision"] in ("prune", "complete"):
+        return None  # its end follows
+    record = board.records[event["trial"]]
+    paused = ", paused" if event["decision"] == "pause" else ""
+    scores = _scores(board.study, event["scores"])
+    return f"{record.label} at {event['images']:,} images{paused}: {scores}"
+
+
+def _promoted(board: Board, event: Event) -> str:
+    record = board.records[event["trial"]]
+    return f"{record.label} goes on from {record.images:,} images"
+
+
+def _interrupted(*_: Any) -> str:
+    return "Stopping at the trials' next sign of life; Ctrl-C again stops at once."
+
+
+def _ended(board: Board, event: Event) -> str:
+    record = board.records[event["trial"]]
     if record.state == "failed":
         return f"{record.label} failed: {record.reason}"
     scores = _scores(board.study, record.scores)
     best = " (best so far)" if board.best is record else ""
     return f"{record.label} {record.state} at {record.images:,} images: {scores}{best}"
+
+
+_LINES: dict[str, Callable[[Board, Event], str | None]] = {
+    "start": _started,
+    "report": _reported,
+    "promote": _promoted,
+    "interrupt": _interrupted,
+    "end": _ended,
+}
 
 
 def _scores(study: Study, scores: dict[str, float]) -> str:

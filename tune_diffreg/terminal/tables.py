@@ -65,6 +65,9 @@ def plan_table(plan: dict[str, Any]) -> Table:
     table.add_row("rungs", f"{rungs} images seen")
     table.add_row("at a time", f"{plan['concurrent_trials']} trials")
     table.add_row("in all", f"at most {plan['images_at_most']:,} images seen, less what is pruned")
+    budget = [f"{n:,} {unit}" for unit, n in plan["budget"].items() if n is not None]
+    if budget:
+        table.add_row("until", f"{' or '.join(budget)} are spent".replace("images", "images seen"))
     table.add_row("objective", f"{score_name(plan['objective'])}{'; ' if bounds else ''}{bounds}")
     table.add_row("by chance", f"{chance} of real held-out images count as memorised")
     return table

@@ -116,6 +116,10 @@ class Delivery:
                 for name, value in {**event["scores"], "seconds": event["seconds"]}.items()
             ]
             self._client.log_batch(self._runs[event["trial"]], metrics=metrics)
+            if event["decision"] == "pause":
+                self._client.set_tag(self._runs[event["trial"]], _STATE, "paused")
+        elif kind == "promote":
+            self._client.set_tag(self._runs[event["trial"]], _STATE, "running")
         elif kind == "end":
             self._send_end(event, time)
 

@@ -9,7 +9,7 @@ import pytest
 from optuna.trial import TrialState
 
 from tests.conftest import tiny_study
-from tune_diffreg.results import Journal, StudyFolder, read_journal
+from tune_diffreg.results import StudyFolder, read_journal
 from tune_diffreg.search.coordinator import Coordinator
 from tune_diffreg.search.halving import Decision
 from tune_diffreg.study import Study
@@ -30,6 +30,9 @@ def loss(trial_id: str, images: int) -> float:
     """A made-up learning curve: odd trials are better."""
     number = int(trial_id[1:])
     return 100 - images / 20 + (0 if number % 2 else 40) + number
+
+
+PROMOTE = "halving.variant=promote"
 
 
 def play(subject: Coordinator, study: Study, stop_after: int | None = None) -> list[str]:
@@ -107,6 +110,104 @@ def test_a_rung_is_counted_once_when_a_trial_is_restarted(tmp_path: Path) -> Non
     assert len(subject.records[trial.trial_id].reports) == 1
 
 
+def test_with_promotion_the_best_go_on_and_the_rest_are_given_up(tmp_path: Path) -> None:
+    study = tiny_study(PROMOTE, "search.trials=14", "halving.controls=0.0")
+    subject = coordinator(tmp_path, study)
+    order = play(subject, study)
+    assert subject.finished
+    assert len(order) > len(set(order)) == 14  # some came twice: paused, then promoted
+    assert {r.state for r in subject.records.values()} == {"complete", "pruned"}
+    proposed = [r for r in subject.records.values() if not r.baseline]
+    at = {rung: sum(r.images >= rung for r in proposed) for rung in study.rungs()}
+    assert at[320] == 12
+    assert at[640] == 6
+    assert 1 <= at[1280] <= 3
+    told = subject._proposals._optuna.trials
+    assert all(trial.state.is_finished() for trial in told)
+
+
+def test_no_checkpoint_outlives_its_chance_of_promotion(tmp_path: Path) -> None:
+    """At most (trials)/(reduction factor - 1) are paused at any time."""
+    study = tiny_study(PROMOTE, "search.trials=30", "halving.controls=0.0", "search.baselines={}",
+                       "halving.reduction_factor=3", "halving.first_rung=100")  # fmt: skip
+    folder = StudyFolder(tmp_path, study.name)
+    folder.create(study)
+    folder.journal.touch()
+    most = 0
+
+    def count(_: object) -> None:
+        nonlocal most
+        most = max(most, sum(r.state == "paused" for r in subject.records.values()))
+
+    subject = Coordinator(study, folder, lambda _: None, {})
+    subject._listener = count
+    play(subject, study)
+    assert 3 < most <= 15
+    assert subject.finished
+
+
+def test_a_search_that_would_promote_nobody_still_has_an_answer(tmp_path: Path) -> None:
+    study = tiny_study(PROMOTE, "search.trials=1", "search.baselines={}", "halving.controls=0.0")
+    subject = coordinator(tmp_path, study)
+    play(subject, study)
+    assert [r.state for r in subject.records.values()] == ["complete"]
+
+
+@pytest.mark.parametrize("variant", ["stop", "promote"])
+def test_images_that_are_spent_end_the_search(tmp_path: Path, variant: str) -> None:
+    study = tiny_study("search.images=6000", "search.trials=1000", f"halving.variant={variant}")
+    subject = coordinator(tmp_path, study)
+    play(subject, study)
+    assert subject.finished
+    seen = sum(record.images for record in subject.records.values())
+    assert 6000 <= seen <= 6000 + study.training.images
+    assert all(record.ended for record in subject.records.values())
+    # Made anew, it knows that it is over.
+    assert coordinator(tmp_path, study).next_trial() is None
+
+
+def test_images_about_to_be_seen_count_as_spent(tmp_path: Path) -> None:
+    study = tiny_study("search.images=1000", "search.baselines={}")
+    subject = coordinator(tmp_path, study)
+    started = [subject.next_trial() for _ in range(6)]
+    assert sum(assignment is not None for assignment in started) == 4  # 320 images each
+    assert not subject.finished
+
+
+def test_hours_count_running_time_alone_and_over_all_sessions(tmp_path: Path) -> None:
+    study = tiny_study("search.hours=1.0", "search.baselines={}")
+    folder = StudyFolder(tmp_path, study.name)
+    folder.create(study)
+    folder.journal.touch()
+    now = 1000.0
+    subject = Coordinator(study, folder, lambda _: None, {}, lambda: now)
+    assert subject.next_trial() is not None
+    now += 3599
+    assert subject.next_trial() is not None
+    now += 1
+    assert subject.next_trial() is None
+    assert not subject.finished  # two are running
+
+
+@pytest.mark.parametrize(
+    ("when_spent", "ends_at"), [("finish", 1280), ("stop", 640)], ids=["finish", "stop"]
+)
+def test_running_trials_finish_or_stop_when_all_is_spent(
+    tmp_path: Path, when_spent: str, ends_at: int
+) -> None:
+    study = tiny_study("search.images=640", "search.baselines={}", "halving.controls=1.0",
+                       f"search.when_spent={when_spent}")  # fmt: skip
+    subject = coordinator(tmp_path, study)
+    first, second = subject.next_trial(), subject.next_trial()
+    assert first is not None
+    assert second is not None
+    assert subject.report(first.trial_id, 320, 1.0, scores(50)).goes_on
+    for rung in (640, 1280):
+        if not subject.report(first.trial_id, rung, 1.0, scores(50)).goes_on:
+            break
+    assert subject.records[first.trial_id].images == ends_at
+
+
 def test_an_interrupt_starts_no_more_trials(tmp_path: Path) -> None:
     subject = coordinator(tmp_path, tiny_study())
     subject.interrupt()
@@ -114,11 +215,12 @@ def test_an_interrupt_starts_no_more_trials(tmp_path: Path) -> None:
     assert not subject.finished
 
 
-@pytest.mark.parametrize("stop_after", range(0, 20, 2))
+@pytest.mark.parametrize("variant", ["stop", "promote"])
+@pytest.mark.parametrize("stop_after", range(0, 20, 4))
 def test_going_on_from_the_journal_ends_as_if_nothing_had_happened(
-    tmp_path: Path, stop_after: int
+    tmp_path: Path, stop_after: int, variant: str
 ) -> None:
-    study = tiny_study()
+    study = tiny_study(f"halving.variant={variant}")
     straight = coordinator(tmp_path / "straight", study)
     play(straight, study)
 
@@ -129,37 +231,3 @@ def test_going_on_from_the_journal_ends_as_if_nothing_had_happened(
     starts = [e for e in read_journal(tmp_path / "broken" / "digits" / "journal.jsonl")
               if e["event"] == "start"]  # fmt: skip
     assert len({e["trial"] for e in starts}) == len(starts) == 8
-
-
-class Killed(BaseException):
-    """Stands for the end of the process: nothing in the code catches it."""
-
-
-@pytest.mark.parametrize("line", range(1, 32, 3))
-@pytest.mark.parametrize("written", [True, False], ids=["after", "before"])
-def test_a_process_that_died_at_any_line_of_the_journal_is_gone_on_from(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: int, written: bool
-) -> None:
-    study = tiny_study()
-    straight = coordinator(tmp_path / "straight", study)
-    play(straight, study)
-
-    append = Journal.append
-    lines = iter(range(1, 1000))
-
-    def die(journal: Journal, event: str, **content: object) -> object:
-        dies = next(lines) == line
-        if dies and not written:
-            raise Killed
-        result = append(journal, event, **content)
-        if dies:
-            raise Killed
-        return result
-
-    monkeypatch.setattr(Journal, "append", die)
-    with pytest.raises(Killed):
-        play(coordinator(tmp_path / "broken", study), study)
-    monkeypatch.undo()
-    resumed = coordinator(tmp_path / "broken", study)
-    play(resumed, study)
-    assert resumed.records == straight.records

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
-from tune_diffreg.search.halving import Decision, Stop
+from tune_diffreg.search.halving import VARIANTS, Decision, Promote, Stop
 
 
 def values(*ranks: float) -> list[tuple[float, float]]:
@@ -95,3 +97,104 @@ def test_on_finite_traces_it_decides_as_rays_asha(
             continue
         assert (decision is Decision.CONTINUE) == (theirs == TrialScheduler.CONTINUE)
         at[number] = at[number] + 1 if decision is Decision.CONTINUE else len(rungs)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("broken", [float("nan"), float("inf"), -float("inf")])
+def test_a_rank_that_is_not_finite_fails_and_is_not_recorded(variant: str, broken: float) -> None:
+    """Ray's ASHA lets a NaN go on: no comparison with it is true."""
+    halving = VARIANTS[variant]((10, 90), 2)
+    assert halving.report("a", 10, (0.0, broken)) is Decision.FAIL
+    assert halving.report("b", 10, (broken, 1.0)) is Decision.FAIL
+    assert len(halving.rungs[0]) == 0
+
+
+def test_promotion_takes_the_best_of_the_highest_rung_that_has_one_to_promote() -> None:
+    halving = Promote((10, 20, 40), 2)
+    assert halving.report("a", 10, (0.0, 5.0)) is Decision.PAUSE
+    assert halving.promotable() is None  # the top half of one is nobody
+    assert halving.report("b", 10, (0.0, 6.0)) is Decision.PAUSE
+    assert halving.promotable() == "a"
+    halving.release("a")
+    assert halving.promotable() is None
+    assert halving.report("c", 10, (0.0, 7.0)) is Decision.PAUSE
+    assert halving.report("d", 10, (0.0, 9.0)) is Decision.PAUSE
+    assert halving.report("a", 20, (0.0, 4.0)) is Decision.PAUSE
+    # Four at the first rung: a and b are its better half, and a is further already.
+    assert halving.promotable() == "b"
+    halving.release("b")
+    assert halving.report("b", 20, (0.0, 2.0)) is Decision.CONTINUE  # would be promoted at once
+    assert halving.report("b", 40, (0.0, 1.0)) is Decision.COMPLETE
+    assert halving.report("e", 10, (0.0, 1.0)) is Decision.CONTINUE  # here too
+    assert halving.paused() == ["c", "d", "a"]
+
+
+def test_a_paused_trial_that_nothing_can_promote_any_more_is_given_up() -> None:
+    halving = Promote((10, 20), 2)
+    for name, value in {"a": 1.0, "b": 2.0, "c": 3.0}.items():
+        halving.report(name, 10, (0.0, value))
+    # With six trials in all the best three may be promoted; with five, two.
+    assert halving.drop_hopeless(entrants=6, exempt=0) == []
+    assert halving.drop_hopeless(entrants=5, exempt=0) == ["c"]
+    assert halving.paused() == ["a", "b"]
+    assert halving.drop_hopeless(entrants=0, exempt=0) == ["b", "a"]
+
+
+def test_when_nothing_else_can_run_the_best_goes_on_unless_one_has_reached_the_end() -> None:
+    halving = Promote((10, 20), 3)
+    halving.report("a", 10, (0.0, 2.0))
+    halving.report("b", 10, (0.0, 1.0))
+    assert halving.promotable() is None
+    assert halving.promotable(closing=True) == "b"
+    halving.release("b")
+    halving.report("b", 20, (0.0, 1.0))
+    assert halving.promotable(closing=True) is None
+
+
+def test_promotion_spares_an_exempt_trial_that_is_not_among_the_best() -> None:
+    halving = Promote((10, 20), 2)
+    halving.report("a", 10, (0.0, 1.0))
+    assert halving.report("weak", 10, (0.0, 9.0), exempt=True) is Decision.SPARE
+    assert halving.report("strong", 10, (0.0, 0.5), exempt=True) is Decision.CONTINUE
+    assert halving.paused() == ["a"]
+    assert halving.promotable() is None  # a is the second of three: the one place is taken
+
+
+Reports = list[tuple[int, float, bool]]
+REPORTS = st.lists(
+    st.tuples(st.integers(0, 9), st.sampled_from([1.0, 2.0, 3.0, 4.0, 5.0]), st.booleans()),
+    max_size=60,
+)
+
+
+def drive(halving: Stop | Promote, reports: Reports) -> list[object]:
+    """Takes ten trials from rung to rung, each as far as it is let; what was decided."""
+    rungs = [rung.images for rung in halving.rungs]
+    at: dict[int, int] = {}
+    decided: list[object] = []
+    for number, value, exempt in reports:
+        trial, step = str(number), at.get(number, 0)
+        if step is None or step >= len(rungs) or trial in halving.paused():
+            continue
+        decision = halving.report(trial, rungs[step], (0.0, value), exempt)
+        at[number] = step + 1 if decision.goes_on or decision is Decision.PAUSE else len(rungs)
+        decided.append(decision)
+        if (promoted := halving.promotable()) is not None:
+            halving.release(promoted)
+            decided.append(promoted)
+    return decided
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@settings(max_examples=100, deadline=None)
+@given(before=REPORTS, after=REPORTS)
+def test_a_state_that_was_json_decides_as_the_original(
+    variant: str, before: Reports, after: Reports
+) -> None:
+    """Ray's ASHA loses its rungs when it is restored."""
+    original = VARIANTS[variant]((4, 8, 16), 2)
+    drive(original, before)
+    copy = VARIANTS[variant].from_state(json.loads(json.dumps(original.to_state())))
+    assert copy.to_state() == original.to_state()
+    assert drive(copy, after) == drive(original, after)
+    assert copy.to_state() == original.to_state()

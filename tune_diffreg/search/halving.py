@@ -155,10 +155,11 @@ class Halving(ABC):
             exempt: the most exempt trials that will ever be there.
         """
         dropped = []
+        last_hope = self.promotable(closing=True) if entrants else None
         for rung in self.rungs:
             places = entrants // self.reduction_factor
             paused = self._paused[rung.images]
-            while paused and rung.position(paused[-1]) >= places:
+            while paused and rung.position(paused[-1]) >= places and paused[-1][2] != last_hope:
                 dropped.append(paused.pop()[2])
             entrants = places + exempt
         return dropped

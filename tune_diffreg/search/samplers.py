@@ -42,7 +42,9 @@ class SobolSampler(BaseSampler):
         param_distribution: BaseDistribution,
     ) -> Any:
         sequence = qmc.Sobol(len(self._dimensions), rng=self._seed)
-        point = sequence.fast_forward(trial.number).random()[0]
+        if trial.number:  # SciPy cannot go forward by none
+            sequence.fast_forward(trial.number)
+        point = sequence.random()[0]
         quantile = float(point[self._dimensions[param_name]])
         value = self._search.space[param_name].at_quantile(quantile)
         return round(value) if isinstance(param_distribution, IntDistribution) else value

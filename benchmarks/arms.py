@@ -77,7 +77,7 @@ class Rays:
         self.rungs = study.rungs()
         self._bound = study.objective.constraints.get(COPIES)
         self._scheduler = scheduler
-        self._searcher = OptunaSearch(_space_of(study), metric="loss", mode="min", sampler=sampler)
+        self._searcher = OptunaSearch(space_of(study), metric="loss", mode="min", sampler=sampler)
         self._trials: dict[str, Any] = {}
         self._last: dict[str, float] = {}
 
@@ -119,7 +119,7 @@ def run_to_the_end() -> TrialScheduler:
     return FIFOScheduler()
 
 
-def _space_of(study: Study) -> Any:
+def space_of(study: Study) -> Any:
     """The search space as a function in Optuna's style."""
     space = study.search.space
     order = list(study.search_order())

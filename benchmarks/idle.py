@@ -1,0 +1,86 @@
+"""Studies whose trials train nothing: ours through the whole service, and the recipe that Ray's
+documentation gives (function trainable, ASHA, OptunaSearch, MLflowLoggerCallback).
+
+Each report is better than all before it, so neither prunes and both do the same work. A trial of
+either imports torch and diffusers, as one that trains would.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from tune_diffreg.study import Study
+
+
+def better_than_all_before() -> float:
+    """A loss that falls with the clock."""
+    return 4e9 - time.time()
+
+
+def run_ours(study: Study, storage: Path) -> None:
+    """The service as a user runs it; only the actor's training and scoring are left out."""
+    from tune_diffreg.search import actor
+    from tune_diffreg.service import run_study
+
+    class IdleActor(actor.TrialActor):
+        def _advance(self) -> dict[str, Any]:
+            rung = self._ahead.pop(0)
+            scores = dict.fromkeys(study.score_names, 0.0)
+            scores[study.objective.metric] = better_than_all_before()
+            scores["heldout_memorized_fraction"] = 0.0
+            return {"images": rung, "seconds": 0.0, "rung": rung, "scores": scores}
+
+    actor.TrialActor = IdleActor  # type: ignore[misc]
+    run_study(study, storage, Console(file=io.StringIO()))
+
+
+def run_stock(study: Study, storage: Path) -> None:
+    """The same search space, reports and number of trials, put together from Ray's parts."""
+    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    import optuna
+    import ray
+    from ray import tune
+    from ray.air.integrations.mlflow import MLflowLoggerCallback
+    from ray.tune.schedulers import ASHAScheduler
+    from ray.tune.search.optuna import OptunaSearch
+
+    from benchmarks.arms import space_of
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    rungs = study.rungs()
+
+    def train(config: dict[str, Any]) -> None:
+        import diffusers  # noqa: F401
+        import torch  # noqa: F401
+
+        for rung in rungs:
+            tune.report({"loss": better_than_all_before(), "images": rung})
+
+    ray.init(address="local", include_dashboard=False, log_to_driver=False)
+    storage.mkdir(parents=True, exist_ok=True)
+    uri = f"sqlite:///{storage.resolve()}/mlflow.db"
+    tune.Tuner(
+        tune.with_resources(train, {"cpu": 1}),
+        tune_config=tune.TuneConfig(
+            search_alg=OptunaSearch(space_of(study), metric="loss", mode="min"),
+            scheduler=ASHAScheduler(
+                time_attr="images", metric="loss", mode="min",
+                max_t=rungs[-1] + 1, grace_period=rungs[0],
+            ),
+            num_samples=study.search.trials,
+        ),
+        run_config=tune.RunConfig(
+            name=study.name,
+            storage_path=str(storage.resolve()),
+            verbose=0,
+            callbacks=[MLflowLoggerCallback(tracking_uri=uri, experiment_name=study.name)],
+        ),
+    ).fit()  # fmt: skip
+    ray.shutdown()

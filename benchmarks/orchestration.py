@@ -1,0 +1,198 @@
+"""What a search costs beside its trials.
+
+    python -m benchmarks.orchestration
+
+First ours and the stock recipe on real Ray, with trials that train nothing: from three studies that
+differ in trials and in reports follow seconds a trial and seconds a report, the start of Ray left
+out. Then our coordinator alone, journal and Optuna's SQLite on the disk, as a study grows.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+import psutil
+import sqlalchemy
+from optuna.trial import TrialState
+
+from benchmarks import idle
+from benchmarks.curves.measure import STUDY, sobol_configurations
+from benchmarks.output import device, write_result
+from tune_diffreg.results import StudyFolder
+from tune_diffreg.search.coordinator import Coordinator
+from tune_diffreg.search.proposals import Proposals, to_optuna
+from tune_diffreg.study import Study, read_study
+
+FEW, MANY = 4, 20
+"""Trials of the studies on Ray."""
+SHORT, LONG = 4, 16
+"""Reports of each trial."""
+SIZES = (100, 1_000, 10_000)
+_MEASURED = 50
+"""Trials that are timed at each size."""
+_STEP = 32
+_TARGET = 10
+
+
+def study_of(trials: int, reports: int, sampler: str = "tpe") -> Study:
+    """The digits study with a rung for each report."""
+    return read_study(
+        STUDY,
+        [
+            f"search.trials={trials}",
+            f"search.sampler={sampler}",
+            "search.baselines={}",
+            "objective.constraints={}",
+            f"training.images={_STEP * 2 ** (reports - 1)}",
+            f"halving.first_rung={_STEP}",
+            "halving.reduction_factor=2",
+        ],
+    )
+
+
+def on_ray(run: Callable[[Study, Path], None]) -> dict[str, float]:
+    """Seconds a trial, and a report more, of one of the two."""
+    few, many, long = (
+        _seconds(run, study_of(trials, reports))
+        for trials, reports in ((FEW, SHORT), (MANY, SHORT), (MANY, LONG))
+    )
+    return {
+        "seconds_a_trial": round((many - few) / (MANY - FEW), 3),
+        "seconds_a_report": round((long - many) / (MANY * (LONG - SHORT)), 4),
+        f"seconds_of_{MANY}_trials": round(many, 1),
+    }
+
+
+def _seconds(run: Callable[[Study, Path], None], study: Study) -> float:
+    """Wall time in a process of its own, imports and start of Ray included."""
+    with tempfile.TemporaryDirectory() as scratch:
+        process = multiprocessing.get_context("spawn").Process(
+            target=run, args=(study, Path(scratch))
+        )
+        start = time.monotonic()
+        process.start()
+        process.join()
+        if process.exitcode:
+            raise RuntimeError(f"{run.__name__} ended with {process.exitcode}")
+        return time.monotonic() - start
+
+
+def at_size(trials: int, sampler: str) -> dict[str, Any]:
+    """Milliseconds of a coordinator that knows `trials` trials already."""
+    study = study_of(trials + _MEASURED, SHORT, sampler)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = StudyFolder(Path(scratch), study.name)
+        folder.create(study)
+        _prefill(study, folder, trials)
+        start = time.monotonic()
+        coordinator = Coordinator(study, folder, lambda _: None, {})
+        restored = time.monotonic() - start
+        asking = reporting = 0.0
+        reports = 0
+        while True:
+            start = time.monotonic()
+            assignment = coordinator.next_trial()
+            asking += time.monotonic() - start
+            if assignment is None:
+                break
+            start = time.monotonic()
+            for rung in study.rungs():
+                reports += 1
+                scores = _scores(assignment.trial_id, rung)
+                if not coordinator.report(assignment.trial_id, rung, 1.0, scores).goes_on:
+                    break
+            reporting += time.monotonic() - start
+        return {
+            "trials": trials,
+            "sampler": sampler,
+            "proposal_ms": round(1e3 * asking / _MEASURED, 1),
+            "report_ms": round(1e3 * reporting / reports, 1),
+            "resume_s": round(restored, 2),
+            "memory_mb": round(psutil.Process().memory_info().rss / 2**20),
+            "journal_mb": round(folder.journal.stat().st_size / 2**20, 2),
+        }
+
+
+def _scores(trial_id: str, images: int) -> dict[str, float]:
+    """As many numbers as a trial reports, different for each."""
+    value = 1000 / images + int(trial_id[1:]) * 0.618 % 1
+    names = ("memorized_fraction", "heldout_memorized_fraction", "validation_loss", "train_loss")
+    return {"fd_digits_cnn": value, "loss_gap": value / 7, **dict.fromkeys(names, value / 3)}
+
+
+def _prefill(study: Study, folder: StudyFolder, trials: int) -> None:
+    """A study of so many trials, one in eight complete, in Optuna's storage and in the journal.
+
+    Written without waiting for the disk: only what comes after is timed.
+    """
+    Proposals(study, folder.proposals, set())  # makes Optuna's study
+    storage = optuna.storages.RDBStorage(f"sqlite:///{folder.proposals.resolve()}")
+    storage.engine.dispose()
+    sqlalchemy.event.listen(
+        storage.engine, "connect", lambda c, _: c.execute("PRAGMA synchronous=OFF")
+    )
+    known = optuna.load_study(study_name=study.name, storage=storage)
+    distributions = {path: to_optuna(path, d) for path, d in study.search.space.items()}
+    events: list[dict[str, Any]] = [{"event": "session", "provenance": {}}]
+    for number, values in enumerate(sobol_configurations(study, trials)):
+        name, complete = f"t{number:04d}", number % 8 == 0
+        reached = study.rungs() if complete else study.rungs()[:1]
+        last = _scores(name, reached[-1])["fd_digits_cnn"]
+        known.add_trial(
+            optuna.trial.create_trial(
+                state=TrialState.COMPLETE if complete else TrialState.PRUNED,
+                params=values,
+                distributions={path: distributions[path] for path in values},
+                value=last,
+                intermediate_values={r: _scores(name, r)["fd_digits_cnn"] for r in reached},
+            )
+        )
+        start = {"values": values, "baseline": None, "control": False, "proposal": number}
+        events.append({"event": "start", "trial": name, **start})
+        for rung in reached:
+            decision = "complete" if rung == study.rungs()[-1] else "continue"
+            report = {"images": rung, "seconds": 1.0, "scores": _scores(name, rung)}
+            decided = {"decision": decision if complete else "prune"}
+            events.append({"event": "report", "trial": name, **report, **decided})
+        state = "complete" if complete else "pruned"
+        events.append({"event": "end", "trial": name, "state": state, "reason": None})
+    lines = (json.dumps({"time": 0.0, **event}) for event in events)
+    folder.journal.write_text("\n".join(lines) + "\n")
+
+
+def main() -> None:
+    """Measures both parts and writes the result."""
+    sizes = [at_size(trials, sampler) for sampler in ("tpe", "random") for trials in SIZES]
+    for row in sizes:
+        print(row, flush=True)
+    ours, stock = on_ray(idle.run_ours), on_ray(idle.run_stock)
+    print({"ours": ours, "stock recipe": stock}, flush=True)
+    write_result(
+        "orchestration",
+        {
+            "device": device(),
+            "rows": [
+                *({"arm": name, **row} for name, row in (("ours", ours), ("stock recipe", stock))),
+                *({"arm": "our coordinator alone", **row} for row in sizes),
+            ],
+            "targets": {
+                f"stock recipe against ours, {unit.replace('_', ' ')}": {
+                    "target": _TARGET,
+                    "measured": (ratio := round(stock[unit] / ours[unit], 1)),
+                    "met": ratio >= _TARGET,
+                }
+                for unit in ("seconds_a_trial", "seconds_a_report")
+            },
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()

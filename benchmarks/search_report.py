@@ -1,0 +1,120 @@
+"""What the replay found: JSON, plot, and whether targets are met."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import matplotlib
+import pandas as pd
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+
+from benchmarks.curves.measure import ABOUT, TABLE
+from benchmarks.output import device, write_result
+from benchmarks.simulation import REPORT_SECONDS, START_SECONDS
+from benchmarks.statistics import interval, iqm
+from benchmarks.surrogate import Table, validate
+
+if TYPE_CHECKING:
+    from benchmarks.search import Truth
+
+PLOT = Path(__file__).parent / "results" / "search.svg"
+TARGETS_AT = 16
+PEER, BASE = "stock recipe", "random search"
+_SHOWN = (BASE, "random + ASHA", PEER, "ours, stop", "ours, promote")
+_COLOURS = ("#999999", "#E69F00", "#D55E00", "#0072B2", "#009E73")
+
+
+def write_search(runs: pd.DataFrame, truths: Mapping[bool, Truth]) -> None:
+    """Writes `results/search.json` and `results/search.svg`."""
+    rows = [
+        _row(runs_of_arm, *key)
+        for key, runs_of_arm in runs.groupby(["constrained", "workers", "arm"], sort=False)
+    ]
+    by_name = {(r["arm"], r["workers"], r["constrained"]): r for r in rows}
+    write_result(
+        "search",
+        {
+            "device": device(),
+            "setting": {
+                "start_seconds": START_SECONDS,
+                "report_seconds": REPORT_SECONDS,
+                "configurations": "any, through a surrogate of the measured curves",
+                "surrogate": validate(Table.read()),
+                "table": {"file": TABLE.name, "about": ABOUT.name},
+                "truth": {
+                    "constrained" if flag else "unconstrained": {
+                        "best": known.best,
+                        "feasible": known.feasible,
+                        "thresholds": {f"{k:.0%}": v for k, v in known.thresholds.items()},
+                    }
+                    for flag, known in truths.items()
+                },
+            },
+            "rows": rows,
+            "targets": _targets(by_name),
+        },
+    )
+    _plot(runs[runs["constrained"] & (runs["workers"] == TARGETS_AT)])
+
+
+def _row(runs: pd.DataFrame, constrained: bool, workers: int, arm: str) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "arm": arm, "workers": int(workers), "constrained": bool(constrained), "seeds": len(runs),
+    }  # fmt: skip
+    last = [c for c in runs.columns if c.startswith("regret_")][-1]
+    for column in [c for c in runs.columns if c.startswith("top_")] + [last]:
+        name = "regret" if column == last else column
+        row[name] = _finite(iqm(runs[column]))
+        row[f"{name}_interval"] = [_finite(end) for end in interval(runs[column])]
+        if name.endswith("images"):
+            row[name.replace("images", "reached")] = float((runs[column] < math.inf).mean())
+    row["breaks_the_bound"] = float((runs[last] == math.inf).mean())
+    row["trials"] = float(runs["trials"].mean())
+    return row
+
+
+def _finite(value: float) -> float | None:
+    """JSON knows no infinity: None says that more than a quarter of the runs did not get there."""
+    return round(value, 3) if math.isfinite(value) else None
+
+
+def _targets(rows: Mapping[tuple[str, int, bool], dict[str, Any]]) -> dict[str, Any]:
+    """Images to the top 5 %, ours against the peers', with 16 workers."""
+    targets = {}
+    for variant in ("stop", "promote"):
+        ours = rows[f"ours, {variant}", TARGETS_AT, True]["top_5_images"]
+        for peer, target in ((PEER, 1 / 2), (BASE, 1 / 5)):
+            theirs = rows[peer, TARGETS_AT, True]["top_5_images"]
+            ratio = round(ours / theirs, 3) if ours and theirs else None
+            targets[f"images to the top 5 %, {variant} against {peer}"] = {
+                "target": target,
+                "measured": ratio,
+                "met": ratio is not None and ratio <= target,
+            }
+    return targets
+
+
+def _plot(runs: pd.DataFrame) -> None:
+    """Regret of what would be handed over, against images seen: middle and quartiles."""
+    columns = [c for c in runs.columns if c.startswith("regret_")]
+    lengths = [float(c.removeprefix("regret_")) for c in columns]
+    figure, axes = plt.subplots(figsize=(8, 4.5))
+    for arm, colour in zip(_SHOWN, _COLOURS, strict=True):
+        values = runs[runs["arm"] == arm][columns]
+        quartiles = [values.quantile(q, interpolation="nearest") for q in (0.25, 0.5, 0.75)]
+        axes.plot(lengths, quartiles[1], color=colour, label=arm)
+        axes.fill_between(lengths, quartiles[0], quartiles[2], color=colour, alpha=0.12, lw=0)
+    axes.set_xlabel("images seen by all trials together, in full trainings")
+    axes.set_ylabel("true distance above the best feasible")
+    axes.set_title(f"{TARGETS_AT} workers, median and quartiles of {runs['seed'].nunique()} seeds")
+    axes.set_yscale("log")
+    axes.legend(frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(PLOT, bbox_inches="tight", metadata={"Date": None})
+    plt.close(figure)

@@ -56,7 +56,7 @@ def run_stock(study: Study, storage: Path) -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     rungs = study.rungs()
 
-    def train(config: dict[str, Any]) -> None:
+    def train(config: dict[str, Any]) -> None:  # noqa: ARG001
         import diffusers  # noqa: F401
         import torch  # noqa: F401
 

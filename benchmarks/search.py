@@ -177,7 +177,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     RUNS.parent.mkdir(exist_ok=True)
-    rows = pd.read_csv(RUNS).to_dict("records") if RUNS.exists() else []
+    rows: list[Any] = pd.read_csv(RUNS).to_dict("records") if RUNS.exists() else []
     done = {(r["arm"], r["workers"], r["constrained"], r["seed"]) for r in rows}
     missing = [run for run in runs(arguments.seeds) if tuple(vars(run).values()) not in done]
     print(f"{len(rows)} simulations are in {RUNS.name}, {len(missing)} to do", flush=True)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from benchmarks.search import Truth
 
 PLOT = Path(__file__).parent / "results" / "search.svg"
+_WHAT = ["arm", "workers", "constrained"]
 TARGETS_AT = 16
 PEER, BASE = "stock recipe", "random search"
 _SHOWN = (BASE, "random + ASHA", PEER, "ours, stop", "ours, promote")
@@ -32,10 +33,7 @@ _COLOURS = ("#999999", "#E69F00", "#D55E00", "#0072B2", "#009E73")
 
 def write_search(runs: pd.DataFrame, truths: Mapping[bool, Truth]) -> None:
     """Writes `results/search.json` and `results/search.svg`."""
-    rows = [
-        _row(runs_of_arm, *key)
-        for key, runs_of_arm in runs.groupby(["constrained", "workers", "arm"], sort=False)
-    ]
+    rows = [_row(group) for _, group in runs.groupby(_WHAT, sort=False)]
     by_name = {(r["arm"], r["workers"], r["constrained"]): r for r in rows}
     write_result(
         "search",
@@ -63,10 +61,10 @@ def write_search(runs: pd.DataFrame, truths: Mapping[bool, Truth]) -> None:
     _plot(runs[runs["constrained"] & (runs["workers"] == TARGETS_AT)])
 
 
-def _row(runs: pd.DataFrame, constrained: bool, workers: int, arm: str) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "arm": arm, "workers": int(workers), "constrained": bool(constrained), "seeds": len(runs),
-    }  # fmt: skip
+def _row(runs: pd.DataFrame) -> dict[str, Any]:
+    """One arm on one cluster, its seeds together."""
+    row: dict[str, Any] = {key: runs[key].tolist()[0] for key in _WHAT}
+    row["seeds"] = len(runs)
     last = [c for c in runs.columns if c.startswith("regret_")][-1]
     for column in [c for c in runs.columns if c.startswith("top_")] + [last]:
         name = "regret" if column == last else column

@@ -42,6 +42,7 @@ def write_search(runs: pd.DataFrame, truths: Mapping[bool, Truth]) -> None:
             "setting": {
                 "start_seconds": START_SECONDS,
                 "report_seconds": REPORT_SECONDS,
+                "full_length": Table.read().milestones[-1],
                 "configurations": "any, through a surrogate of the measured curves",
                 "surrogate": validate(Table.read()),
                 "table": {"file": TABLE.name, "about": ABOUT.name},

@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from tune_diffreg.results import (
@@ -79,7 +80,7 @@ class Coordinator:
         images = sum(record.images for record in self.records.values())
         self._budget = Budget(study.search, images, wall_seconds(events), clock)
         self._entrants = study.search.trials - len(study.search.baselines)
-        self._controls = sum(map(self._is_control, range(study.search.trials)))
+        self._controls = _draw_controls(study)
         self._recover(events)
         self._note("session", provenance=provenance)
 
@@ -194,7 +195,7 @@ class Coordinator:
                 trial=trial_id,
                 values=proposal.values,
                 baseline=None,
-                control=self._is_control(index),
+                control=index in self._controls,
                 proposal=proposal.number,
             )
         return self._assignment(self.records[trial_id])
@@ -208,14 +209,6 @@ class Coordinator:
         self._running[record.id] = record
         reported = tuple(report.images for report in record.reports)
         return Assignment(record.id, self._study.trial_config(record.values), reported)
-
-    def _is_control(self, index: int) -> bool:
-        """Whether trial number `index` is exempt from pruning: a coin that falls the same way
-        whenever it is tossed."""
-        halving = self._study.halving
-        proposed = index >= len(self._study.search.baselines)
-        chance = halving.controls if halving is not None and proposed else 0.0
-        return coin(self._study.search.seed, "control", index, chance)
 
     def _under_way(self) -> int:
         """Images that running trials will have seen more at their next rungs."""
@@ -240,7 +233,7 @@ class Coordinator:
         """Ends the paused trials that will not be promoted any more."""
         nothing_left = self._closing and self._halving.promotable(closing=True) is None
         over = nothing_left or self._budget.spent()
-        entrants, exempt = (0, 0) if over else (self._entrants, self._controls)
+        entrants, exempt = (0, 0) if over else (self._entrants, len(self._controls))
         for trial_id in self._halving.drop_hopeless(entrants, exempt):
             self._end(self.records[trial_id], "pruned")
 
@@ -294,6 +287,16 @@ class Coordinator:
         written = self._journal.append(event, **content)
         apply(self.records, written)
         self._listener(written)
+
+
+def _draw_controls(study: Study) -> set[int]:
+    """Which trials, by number, are exempt from pruning."""
+    if study.halving is None:
+        return set()
+    proposed = range(len(study.search.baselines), study.search.trials)
+    chance = study.halving.controls
+    drawn = (i for i in proposed if coin(study.search.seed, "control", i, chance))
+    return set(islice(drawn, study.halving.most_controls))
 
 
 def _build_halving(study: Study) -> Halving:

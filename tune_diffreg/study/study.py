@@ -93,6 +93,9 @@ class Halving(Settings):
     controls: float = Field(
         0.1, ge=0, le=1, description="fraction of proposed trials exempt from pruning"
     )
+    most_controls: int = Field(
+        16, ge=0, description="no more than this many; each costs a training of full length"
+    )
 
 
 class Resources(Settings):

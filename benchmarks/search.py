@@ -155,9 +155,12 @@ def play(run: Run) -> dict[str, Any]:
     row: dict[str, Any] = {**vars(run), "trials": trace.trials}
     for share, threshold in known.thresholds.items():
         hit = next((i for i, value in enumerate(trace.value) if value <= threshold), None)
-        name = f"top_{share:.0%}".rstrip("%")
-        row[f"{name}_images"] = np.inf if hit is None else trace.images[hit]
-        row[f"{name}_seconds"] = np.inf if hit is None else round(trace.seconds[hit], 1)
+        out = max((i for i, value in enumerate(trace.value) if value > threshold), default=-1)
+        stay = out + 1 if out + 1 < len(trace.value) else None
+        percent = f"{share:.0%}".rstrip("%")
+        row[f"top_{percent}_images"] = np.inf if hit is None else trace.images[hit]
+        row[f"top_{percent}_seconds"] = np.inf if hit is None else round(trace.seconds[hit], 1)
+        row[f"stay_{percent}_images"] = np.inf if stay is None else trace.images[stay]
     for length in GRID:
         row[f"regret_{length:g}"] = round(_value_at(trace, length * full) - known.best, 3)
     return row

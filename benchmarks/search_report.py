@@ -67,7 +67,7 @@ def _row(runs: pd.DataFrame) -> dict[str, Any]:
     row: dict[str, Any] = {key: runs[key].tolist()[0] for key in _WHAT}
     row["seeds"] = len(runs)
     last = [c for c in runs.columns if c.startswith("regret_")][-1]
-    for column in [c for c in runs.columns if c.startswith("top_")] + [last]:
+    for column in [c for c in runs.columns if c.startswith(("top_", "stay_"))] + [last]:
         name = "regret" if column == last else column
         row[name] = _finite(iqm(runs[column]))
         row[f"{name}_interval"] = [_finite(end) for end in interval(runs[column])]

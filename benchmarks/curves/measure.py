@@ -114,7 +114,8 @@ def train(job: Job) -> list[dict[str, Any]]:
 def about(study: Study, materials: Materials, digest: str) -> dict[str, Any]:
     """What the table was measured with."""
     return {
-        "study": study.model_dump(mode="json"),
+        "config": study.trial_config({}).model_dump(mode="json"),
+        "space": {path: d.model_dump(mode="json") for path, d in study.search.space.items()},
         "sobol_seed": _SOBOL_SEED,
         "milestones": list(MILESTONES),
         "data_sha256": digest,

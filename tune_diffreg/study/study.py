@@ -83,8 +83,9 @@ class Objective(Settings):
 
 class Halving(Settings):
     variant: Literal["stop", "promote"] = Field(
-        "stop",
-        description="stop ends weak trials at a rung; promote pauses each, and the best go on",
+        "promote",
+        description="promote pauses each trial at its rung, and the best go on; stop ends weak "
+        "trials at once",
     )
     first_rung: Images = Field(description="images seen at the first rung")
     reduction_factor: int = Field(

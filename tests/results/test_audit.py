@@ -9,7 +9,7 @@ from tests.conftest import tiny_study
 from tune_diffreg.results import RungReport, TrialRecord, audit, audit_sentences
 from tune_diffreg.study import Study
 
-STUDY = tiny_study()
+STUDY = tiny_study("halving.variant=stop")
 RUNGS = (320, 640, 1280)
 
 

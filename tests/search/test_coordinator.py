@@ -32,6 +32,7 @@ def loss(trial_id: str, images: int) -> float:
     return 100 - images / 20 + (0 if number % 2 else 40) + number
 
 
+STOP = "halving.variant=stop"
 PROMOTE = "halving.variant=promote"
 
 
@@ -53,7 +54,7 @@ def play(subject: Coordinator, study: Study, stop_after: int | None = None) -> l
 
 
 def test_baselines_come_first_and_only_as_many_trials_as_asked_for(tmp_path: Path) -> None:
-    study = tiny_study()
+    study = tiny_study(STOP)
     subject = coordinator(tmp_path, study)
     assert play(subject, study) == [f"t{n:04d}" for n in range(8)]
     records = list(subject.records.values())

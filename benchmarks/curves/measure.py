@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -26,6 +25,7 @@ import pandas as pd
 import torch
 from scipy.stats import qmc
 
+from benchmarks.output import device
 from tune_diffreg.results import versions, write_atomically
 from tune_diffreg.results.files import to_json
 from tune_diffreg.search.trial import Materials, Trial, load_materials
@@ -121,7 +121,7 @@ def about(study: Study, materials: Materials, digest: str) -> dict[str, Any]:
         "data_sha256": digest,
         "features_sha256": materials.extractor.digest,
         "versions": versions(),
-        "machine": f"{os.cpu_count()} CPU cores, {platform.machine()}, one thread a training",
+        "machine": f"{device()}, one thread a training",
     }
 
 

@@ -48,7 +48,7 @@ def _learn_from(study: Study, folder: StudyFolder, proposals: Proposals) -> None
         if getattr(earlier, section) != getattr(study, section):
             raise InputError(
                 f"search.warm_start: {folder.root} has another '{section}', so its scores do not "
-                f"compare; give its best.yaml to try its best configuration first"
+                "compare; give its best.yaml to try its best configuration first"
             )
     if earlier.search.space != study.search.space:
         raise InputError(f"search.warm_start: {folder.root} has another search.space")

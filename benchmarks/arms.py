@@ -15,35 +15,41 @@ from ray.tune.search.optuna import OptunaSearch
 
 from benchmarks.simulation import Work
 from benchmarks.surrogate import COPIES, OBJECTIVE
-from tune_diffreg.results import StudyFolder
+from tune_diffreg.results import StudyFolder, leading_trial
 from tune_diffreg.search.coordinator import Coordinator
 from tune_diffreg.search.proposals import Proposals, to_optuna
+from tune_diffreg.seeds import derive
 from tune_diffreg.study import Study
 
 # What a tenth of a point too many copies costs is more than what it can gain.
 PENALTY = 5000.0
 
 
-class _InMemory(Coordinator):
-    """Optuna's study is not kept: a simulation is never gone on with."""
+class Multivariate(Proposals):
+    """Optuna's own default: one density over all settings together."""
 
-    def _open_proposals(self, folder: StudyFolder, claimed: set[int]) -> Proposals:  # noqa: ARG002
-        return Proposals(self._study, None, claimed)
+    def _sample_as(self, number: int) -> None:
+        seed = derive(self._study.search.seed, "proposal", number) % 2**32
+        self._optuna.sampler = optuna.samplers.TPESampler(seed=seed)
 
 
 class Ours:
     """The coordinator of a real study, its journal in a folder that is thrown away."""
 
-    def __init__(self, study: Study) -> None:
+    def __init__(self, study: Study, proposals: type[Proposals] = Proposals) -> None:
         self.rungs = study.rungs()
-        self._objective = study.objective
         self._scratch = tempfile.TemporaryDirectory()
         folder = StudyFolder(Path(self._scratch.name), study.name)
         folder.create(study)
         folder.journal.touch()
         self._now = 0.0
-        self._coordinator = _InMemory(study, folder, lambda _: None, {}, lambda: self._now)
-        self._best: tuple[tuple[float, float], str] | None = None
+        self._coordinator = Coordinator(
+            study, folder, lambda _: None, lambda: self._now,
+            # Optuna's study is not kept: a simulation is never gone on with.
+            lambda study, _, claimed: proposals(study, None, claimed),
+        )  # fmt: skip
+        self._study = study
+        self._named: str | None = None
 
     def next(self) -> Work | None:
         assignment = self._coordinator.next_trial()
@@ -55,13 +61,12 @@ class Ours:
     def report(self, trial: str, images: int, scores: Mapping[str, float], time: float) -> bool:
         self._now = time
         goes_on = self._coordinator.report(trial, images, 0.0, scores).goes_on
-        if images == self.rungs[-1]:
-            entry = (self._objective.rank(scores), trial)
-            self._best = min(self._best or entry, entry)
+        leader = leading_trial(self._study, self._coordinator.records.values())
+        self._named = leader.id if leader else None
         return goes_on
 
     def selected(self) -> str | None:
-        return self._best and self._best[1]
+        return self._named
 
 
 class Rays:

@@ -92,7 +92,7 @@ def at_size(trials: int, sampler: str) -> dict[str, Any]:
         folder.create(study)
         _prefill(study, folder, trials)
         start = time.monotonic()
-        coordinator = Coordinator(study, folder, lambda _: None, {})
+        coordinator = Coordinator(study, folder, lambda _: None)
         restored = time.monotonic() - start
         asking = reporting = 0.0
         reports = 0

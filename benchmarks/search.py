@@ -4,8 +4,8 @@
 
 All arms search the digits space with the study file's rungs, over learning curves that a surrogate
 makes from measured ones (`benchmarks/curves`, `benchmarks/surrogate.py`), on 1 to 64 virtual
-workers. What counts is the truth about the trial that a search would hand over at each moment: its
-score without its seed's luck. Stopped and started again, it goes on where it was.
+workers. What counts is the truth about the trial that a search would name if it were asked at each
+moment: its score without its seed's luck. Stopped and started again, it goes on where it was.
 """
 
 from __future__ import annotations
@@ -24,12 +24,13 @@ import numpy as np
 import optuna
 import pandas as pd
 
-from benchmarks.arms import Ours, Rays, asha, run_to_the_end
+from benchmarks.arms import Multivariate, Ours, Rays, asha, run_to_the_end
 from benchmarks.curves.measure import STUDY, sobol_configurations
 from benchmarks.search_report import write_search
 from benchmarks.simulation import Arm, Cluster, Trace, simulate
 from benchmarks.surrogate import COPIES, OBJECTIVE, Surrogate, Table, encode
 from tune_diffreg.results import write_atomically
+from tune_diffreg.search.proposals import Proposals
 from tune_diffreg.study import Study, read_study
 
 RUNS = Path(__file__).parent / "results" / "search_runs.csv"
@@ -54,12 +55,11 @@ def study_for(constrained: bool, *overrides: str) -> Study:
     return read_study(STUDY, [*_COMMON, *free, *overrides])
 
 
-def _ours(*overrides: str) -> Callable[[bool, int], Arm]:
+def _ours(*overrides: str, proposals: type[Proposals] = Proposals) -> Callable[[bool, int], Arm]:
     def make(constrained: bool, seed: int) -> Arm:
         images = LENGTHS * study_for(constrained).training.images
-        return Ours(
-            study_for(constrained, f"search.images={images}", f"search.seed={seed}", *overrides)
-        )
+        study = study_for(constrained, f"search.images={images}", f"search.seed={seed}", *overrides)
+        return Ours(study, proposals)
 
     return make
 
@@ -87,7 +87,16 @@ SAMPLER_ARMS = {
     for variant in ("stop", "promote")
     for sampler in ("random", "qmc", "gp", "cmaes")
 }
-SAMPLERS_AT = 16
+# What the defaults of the study file were chosen among.
+CHOICE_ARMS = {
+    "ours, promote, first rung 640": _ours("halving.first_rung=640"),
+    "ours, promote, first rung 1080, factor 4": _ours(
+        "halving.first_rung=1080", "halving.reduction_factor=4"
+    ),
+    "ours, promote, no controls": _ours("halving.controls=0"),
+    "ours, promote, multivariate TPE": _ours(proposals=Multivariate),
+}
+VARIED_AT = 16
 
 
 @dataclass(frozen=True)
@@ -102,12 +111,12 @@ class Run:
 
 def runs(seeds: int) -> Iterator[Run]:
     """All simulations; the cheap ones and those that targets are set for come first."""
-    for workers in sorted(WORKERS, key=lambda w: w != SAMPLERS_AT):
+    for workers in sorted(WORKERS, key=lambda w: w != VARIED_AT):
         for constrained in (True, False):
             for arm in ARMS:
                 yield from (Run(arm, workers, constrained, seed) for seed in range(seeds))
-    for arm in SAMPLER_ARMS:
-        yield from (Run(arm, SAMPLERS_AT, True, seed) for seed in range(seeds))
+    for arm in {**SAMPLER_ARMS, **CHOICE_ARMS}:
+        yield from (Run(arm, VARIED_AT, True, seed) for seed in range(seeds))
 
 
 @dataclass(frozen=True)
@@ -149,10 +158,10 @@ def play(run: Run) -> dict[str, Any]:
     known = truth(run.constrained)
     full = study_for(run.constrained).training.images
     lengths = RANDOM_LENGTHS if run.arm == "random search" else LENGTHS
-    arm = {**ARMS, **SAMPLER_ARMS}[run.arm](run.constrained, run.seed)
+    arm = {**ARMS, **SAMPLER_ARMS, **CHOICE_ARMS}[run.arm](run.constrained, run.seed)
     cluster = Cluster(run.workers, lengths * full)
     trace = simulate(arm, surrogate(), cluster, known.bound, run.seed)
-    row: dict[str, Any] = {**vars(run), "trials": trace.trials}
+    row: dict[str, Any] = {**vars(run), "images": cluster.images, "trials": trace.trials}
     for share, threshold in known.thresholds.items():
         hit = next((i for i, value in enumerate(trace.value) if value <= threshold), None)
         out = max((i for i, value in enumerate(trace.value) if value > threshold), default=-1)
@@ -167,7 +176,7 @@ def play(run: Run) -> dict[str, Any]:
 
 
 def _value_at(trace: Trace, images: float) -> float:
-    """The true value of what would have been handed over by then; infinite if nothing good."""
+    """The true value of what would have been named by then; infinite if nothing good."""
     past = np.searchsorted(trace.images, images, side="right")
     return trace.value[past - 1] if past else float("inf")
 

@@ -63,44 +63,56 @@ def write_search(runs: pd.DataFrame, truths: Mapping[bool, Truth]) -> None:
 
 
 def _row(runs: pd.DataFrame) -> dict[str, Any]:
-    """One arm on one cluster, its seeds together."""
+    """One arm on one cluster, its seeds together.
+
+    A run that did not get somewhere counts with all the images that it may see. Where those are more
+    than a quarter, the middle is a lower bound and `..._at_least` says so.
+    """
     row: dict[str, Any] = {key: runs[key].tolist()[0] for key in _WHAT}
     row["seeds"] = len(runs)
+    row["images"] = int(runs["images"].max())
     last = [c for c in runs.columns if c.startswith("regret_")][-1]
     for column in [c for c in runs.columns if c.startswith(("top_", "stay_"))] + [last]:
         name = "regret" if column == last else column
-        row[name] = _finite(iqm(runs[column]))
-        row[f"{name}_interval"] = [_finite(end) for end in interval(runs[column])]
+        values = runs[column]
         if name.endswith("images"):
-            row[name.replace("images", "reached")] = float((runs[column] < math.inf).mean())
+            row[name.replace("images", "reached")] = float((values < math.inf).mean())
+            row[f"{name}_at_least"] = not math.isfinite(iqm(values))
+            values = values.clip(upper=runs["images"])
+        row[name] = _finite(iqm(values))
+        row[f"{name}_interval"] = [_finite(end) for end in interval(values)]
     row["breaks_the_bound"] = float((runs[last] == math.inf).mean())
     row["trials"] = float(runs["trials"].mean())
     return row
 
 
 def _finite(value: float) -> float | None:
-    """JSON knows no infinity: None says that more than a quarter of the runs did not get there."""
+    """JSON knows no infinity: None says that more than a quarter of the values are none."""
     return round(value, 3) if math.isfinite(value) else None
 
 
 def _targets(rows: Mapping[tuple[str, int, bool], dict[str, Any]]) -> dict[str, Any]:
-    """Images to the top 5 %, ours against the peers', with 16 workers."""
+    """Images to the top 5 %, ours against the peers', with 16 workers.
+
+    Where a quarter of the peer's runs do not get there, the ratio is at most what is measured.
+    """
     targets = {}
     for variant in ("stop", "promote"):
-        ours = rows[f"ours, {variant}", TARGETS_AT, True]["top_5_images"]
+        ours = rows[f"ours, {variant}", TARGETS_AT, True]
         for peer, target in ((PEER, 1 / 2), (BASE, 1 / 5)):
-            theirs = rows[peer, TARGETS_AT, True]["top_5_images"]
-            ratio = round(ours / theirs, 3) if ours and theirs else None
+            theirs = rows[peer, TARGETS_AT, True]
+            ratio = round(ours["top_5_images"] / theirs["top_5_images"], 3)
             targets[f"images to the top 5 %, {variant} against {peer}"] = {
                 "target": target,
                 "measured": ratio,
-                "met": ratio is not None and ratio <= target,
+                "at_most": theirs["top_5_images_at_least"],
+                "met": ratio <= target and not ours["top_5_images_at_least"],
             }
     return targets
 
 
 def _plot(runs: pd.DataFrame) -> None:
-    """Regret of what would be handed over, against images seen: middle and quartiles."""
+    """Regret of what would be named, against images seen: middle and quartiles."""
     columns = [c for c in runs.columns if c.startswith("regret_")]
     lengths = [float(c.removeprefix("regret_")) for c in columns]
     figure, axes = plt.subplots(figsize=(8, 4.5))

@@ -38,12 +38,12 @@ class Arm(Protocol):
         """Takes in the scores of a trial at a rung; whether it goes on."""
 
     def selected(self) -> str | None:
-        """The trial that a user would be given now."""
+        """The trial that the search would name if it were asked now."""
 
 
 @dataclass
 class Trace:
-    """What the arm would have answered, each time that its answer changed."""
+    """The trial that the arm would have named, each time that it was another one."""
 
     seconds: list[float] = field(default_factory=list)
     images: list[int] = field(default_factory=list)

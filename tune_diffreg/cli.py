@@ -109,15 +109,24 @@ def status(name: Name, storage: Storage = _RUNS, as_json: Json = False) -> None:
 @app.command()
 def best(name: Name, storage: Storage = _RUNS, as_json: Json = False) -> None:
     """Show the best configuration beside the baselines."""
-    from tune_diffreg.results import open_study, read_journal, read_state, replay
-    from tune_diffreg.terminal import result_table
+    from tune_diffreg.results import leading_trial, open_study, read_journal, read_state, replay
+    from tune_diffreg.terminal import main_scores, result_table
 
     folder = open_study(storage, name)
-    found = read_state(folder)["best"]
-    if found is None:
-        raise InputError(f"study {name!r} has no trial of full length yet")
+    found, study = read_state(folder)["best"], folder.read_study()
     records = replay(read_journal(folder.journal))
-    _print(found, lambda _: result_table(folder.read_study(), records), as_json)
+    if found is None:
+        leader = leading_trial(study, records.values())
+        raise InputError(
+            f"study {name!r} has no trial of full length yet"
+            + (
+                f"; {leader.label} leads at {leader.images:,} images: "
+                f"{main_scores(study, leader.scores)}"
+                if leader
+                else ""
+            )
+        )
+    _print(found, lambda _: result_table(study, records), as_json)
 
 
 @app.command()

@@ -23,7 +23,9 @@ def coordinator(storage: Path, study: Study) -> Coordinator:
     folder = StudyFolder(storage, study.name)
     folder.create(study)
     folder.journal.touch()
-    return Coordinator(study, folder, lambda _: None, {})
+    subject = Coordinator(study, folder, lambda _: None)
+    subject.begin({})
+    return subject
 
 
 def loss(trial_id: str, images: int) -> float:
@@ -140,7 +142,7 @@ def test_no_checkpoint_outlives_its_chance_of_promotion(tmp_path: Path) -> None:
         nonlocal most
         most = max(most, sum(r.state == "paused" for r in subject.records.values()))
 
-    subject = Coordinator(study, folder, lambda _: None, {})
+    subject = Coordinator(study, folder, lambda _: None)
     subject._listener = count
     play(subject, study)
     assert 3 < most <= 15
@@ -181,7 +183,7 @@ def test_hours_count_running_time_alone_and_over_all_sessions(tmp_path: Path) ->
     folder.create(study)
     folder.journal.touch()
     now = 1000.0
-    subject = Coordinator(study, folder, lambda _: None, {}, lambda: now)
+    subject = Coordinator(study, folder, lambda _: None, lambda: now)
     assert subject.next_trial() is not None
     now += 3599
     assert subject.next_trial() is not None

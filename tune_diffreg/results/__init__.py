@@ -9,8 +9,8 @@ from tune_diffreg.results.comparison import compared, comparison_rows
 from tune_diffreg.results.files import replacing, write_atomically
 from tune_diffreg.results.folder import StudyFolder, list_studies, open_study
 from tune_diffreg.results.journal import Journal, read_journal
+from tune_diffreg.results.ranking import best_trial, leading_trial
 from tune_diffreg.results.summary import (
-    best_trial,
     final_state,
     read_state,
     summarize,
@@ -31,6 +31,7 @@ __all__ = [
     "compared",
     "comparison_rows",
     "final_state",
+    "leading_trial",
     "list_studies",
     "open_study",
     "read_best",

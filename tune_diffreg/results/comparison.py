@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tune_diffreg.results.summary import best_trial
+from tune_diffreg.results.ranking import best_trial
 from tune_diffreg.results.trials import TrialRecord
 from tune_diffreg.study import Study
 from tune_diffreg.study.space import value_at

@@ -14,18 +14,13 @@ from tune_diffreg.results.audit import audit
 from tune_diffreg.results.files import to_json, to_yaml, write_atomically
 from tune_diffreg.results.folder import StudyFolder
 from tune_diffreg.results.journal import read_journal
+from tune_diffreg.results.ranking import best_trial
 from tune_diffreg.results.trials import ENDED, TrialRecord, replay, wall_seconds
 from tune_diffreg.study import Study, TrialConfig
 from tune_diffreg.study.space import value_at
 
 State = Literal["running", "complete", "interrupted", "failed"]
 _RECORDED_PACKAGES = ("torch", "torchvision", "diffusers", "ray", "optuna", "mlflow")
-
-
-def best_trial(study: Study, records: Iterable[TrialRecord]) -> TrialRecord | None:
-    """The best trial of full length: a feasible one before any other; None if there is none."""
-    complete = [record for record in records if record.state == "complete"]
-    return min(complete, key=lambda r: study.objective.rank(r.scores), default=None)
 
 
 def summarize(

@@ -70,7 +70,8 @@ def run_search(
     """
     folder.journal.touch()
     provenance = _same_origin(folder, preparation.provenance)
-    coordinator = Coordinator(study, folder, _tidying(folder, listener), provenance)
+    coordinator = Coordinator(study, folder, _tidying(folder, listener))
+    coordinator.begin(provenance)
     try:
         if not coordinator.finished:
             _run_on_ray(study, folder, preparation.materials, coordinator, address)

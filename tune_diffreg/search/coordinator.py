@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from tune_diffreg.results import (
@@ -24,10 +24,10 @@ from tune_diffreg.results import (
 from tune_diffreg.results.journal import Event
 from tune_diffreg.results.trials import apply
 from tune_diffreg.search.budget import Budget
-from tune_diffreg.search.halving import VARIANTS, Decision, Halving, Stop
+from tune_diffreg.search.halving import Decision
 from tune_diffreg.search.proposals import Proposals
+from tune_diffreg.search.restore import draw_controls, restore_halving
 from tune_diffreg.search.warm_start import warm_start
-from tune_diffreg.seeds import coin
 from tune_diffreg.study import Study, TrialConfig
 
 Listener = Callable[[Event], None]
@@ -49,8 +49,8 @@ class Coordinator:
     """Decides for one study. Made anew from the journal, it goes on where that ends.
 
     Args:
-        provenance: hashes and versions, for the journal.
         clock: seconds since any fixed moment; counts against `search.hours`.
+        open_proposals: makes the proposals from the study, their file, and the claimed numbers.
 
     Raises:
         InputError: `search.warm_start` cannot be used.
@@ -61,10 +61,11 @@ class Coordinator:
         study: Study,
         folder: StudyFolder,
         listener: Listener,
-        provenance: dict[str, str],
         clock: Callable[[], float] = time.monotonic,
+        open_proposals: Callable[[Study, Path, set[int]], Proposals] = Proposals,
     ) -> None:
         self._study = study
+        self._rungs = study.rungs()
         self._listener = listener
         self.interrupted = False
         self._journal = Journal(folder.journal)
@@ -72,16 +73,19 @@ class Coordinator:
         self.records = replay(events)
         self._running = {r.id: r for r in self.records.values() if r.state == "running"}
         self._to_continue = list(self._running)
-        self._halving = _build_halving(study)
+        self._halving = restore_halving(study, events, self.records)
         claimed = {r.proposal for r in self.records.values() if r.proposal is not None}
-        self._proposals = self._open_proposals(folder, claimed)
+        self._proposals = open_proposals(study, folder.proposals, claimed)
         if not events:
             warm_start(study, self._proposals)
         images = sum(record.images for record in self.records.values())
         self._budget = Budget(study.search, images, wall_seconds(events), clock)
         self._entrants = study.search.trials - len(study.search.baselines)
-        self._controls = _draw_controls(study)
-        self._recover(events)
+        self._controls = draw_controls(study)
+        self._recover()
+
+    def begin(self, provenance: dict[str, str]) -> None:
+        """Notes that a session begins, and with which hashes and versions."""
         self._note("session", provenance=provenance)
 
     @property
@@ -168,9 +172,6 @@ class Coordinator:
         self._note("stop", finished=self.finished)
         self._journal.close()
 
-    def _open_proposals(self, folder: StudyFolder, claimed: set[int]) -> Proposals:
-        return Proposals(self._study, folder.proposals, claimed)
-
     @property
     def _all_started(self) -> bool:
         return len(self.records) >= self._study.search.trials
@@ -212,9 +213,8 @@ class Coordinator:
 
     def _under_way(self) -> int:
         """Images that running trials will have seen more at their next rungs."""
-        rungs = self._study.rungs()
         return sum(
-            next((r for r in rungs if r > record.images), record.images) - record.images
+            next((r for r in self._rungs if r > record.images), record.images) - record.images
             for record in self._running.values()
         )
 
@@ -258,19 +258,9 @@ class Coordinator:
                 violations=objective.excess(record.scores),
             )
 
-    def _recover(self, events: list[Event]) -> None:
-        """Fills the rungs from the journal, carries out what was decided and did not take effect,
-        and tells the proposals what they were not in time."""
-        for event in events:
-            record = self.records.get(event.get("trial", ""))
-            if record is None or record.baseline is not None:
-                continue
-            if event["event"] == "report":
-                rank = self._study.objective.rank(event["scores"])
-                decision = Decision(event["decision"])
-                self._halving.record(record.id, event["images"], rank, decision)
-            elif event["event"] in ("promote", "end"):
-                self._halving.release(record.id)
+    def _recover(self) -> None:
+        """Carries out what was decided and did not take effect, and tells the proposals what they
+        were not in time."""
         for record in self.records.values():
             if record.proposal is not None:
                 for report in record.reports:
@@ -287,19 +277,3 @@ class Coordinator:
         written = self._journal.append(event, **content)
         apply(self.records, written)
         self._listener(written)
-
-
-def _draw_controls(study: Study) -> set[int]:
-    """Which trials, by number, are exempt from pruning."""
-    if study.halving is None:
-        return set()
-    proposed = range(len(study.search.baselines), study.search.trials)
-    chance = study.halving.controls
-    drawn = (i for i in proposed if coin(study.search.seed, "control", i, chance))
-    return set(islice(drawn, study.halving.most_controls))
-
-
-def _build_halving(study: Study) -> Halving:
-    if study.halving is None:
-        return Stop(study.rungs(), 2)  # a single rung, the end: nothing is ever compared
-    return VARIANTS[study.halving.variant](study.rungs(), study.halving.reduction_factor)

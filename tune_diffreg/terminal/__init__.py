@@ -1,6 +1,6 @@
 """What a person sees on the terminal while a study runs, and when it is over."""
 
-from tune_diffreg.terminal.live import Display, open_display
+from tune_diffreg.terminal.live import Display, main_scores, open_display
 from tune_diffreg.terminal.tables import (
     plan_table,
     repeat_table,
@@ -11,6 +11,7 @@ from tune_diffreg.terminal.tables import (
 
 __all__ = [
     "Display",
+    "main_scores",
     "open_display",
     "plan_table",
     "repeat_table",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tune_diffreg.results import TrialRecord, best_trial
+from tune_diffreg.results import TrialRecord, best_trial, leading_trial
 from tune_diffreg.results.journal import Event
 from tune_diffreg.results.trials import ENDED, apply
 from tune_diffreg.study import Study
@@ -65,6 +65,10 @@ class Board:
     @property
     def best(self) -> TrialRecord | None:
         return best_trial(self.study, self.records.values())
+
+    @property
+    def leader(self) -> TrialRecord | None:
+        return leading_trial(self.study, self.records.values())
 
     def seconds_left(self, elapsed: float) -> float | None:
         """An estimate: the trials to come will be as long as those that have ended.

@@ -113,7 +113,7 @@ class LiveDisplay:
         clock = f"{duration(elapsed)} so far" + (
             f", about {duration(left)} left" if left is not None else ""
         )
-        return Group(head, best_line(board), images, Text(clock), self._running())
+        return Group(head, *best_lines(board), images, Text(clock), self._running())
 
     def _running(self) -> Table:
         study = self._board.study
@@ -134,15 +134,22 @@ class LiveDisplay:
         return table
 
 
-def best_line(board: Board) -> str:
-    """The best trial of full length so far, with its memorised fraction."""
-    best = board.best
-    if best is None:
-        return "best so far: none has reached full length yet"
-    feasible = board.study.objective.violation(best.scores) == 0
-    return f"best so far: {best.label}, {_scores(board.study, best.scores)}" + (
-        "" if feasible else " (breaks a constraint)"
-    )
+def best_lines(board: Board) -> list[str]:
+    """The best trial of full length so far, and the one that leads on the way there."""
+    best, leader = board.best, board.leader
+    lines = ["best so far: none has reached full length yet"]
+    if best is not None:
+        feasible = board.study.objective.violation(best.scores) == 0
+        lines = [
+            f"best so far: {best.label}, {main_scores(board.study, best.scores)}"
+            + ("" if feasible else " (breaks a constraint)")
+        ]
+    if leader is not None and leader.state != "complete":
+        lines.append(
+            f"leading at {leader.images:,} images: {leader.label}, "
+            f"{main_scores(board.study, leader.scores)}"
+        )
+    return lines
 
 
 def line(board: Board, event: Event) -> str | None:
@@ -164,7 +171,7 @@ def _reported(board: Board, event: Event) -> str | None:
         return None  # its end follows
     record = board.records[event["trial"]]
     paused = ", paused" if event["decision"] == "pause" else ""
-    scores = _scores(board.study, event["scores"])
+    scores = main_scores(board.study, event["scores"])
     return f"{record.label} at {event['images']:,} images{paused}: {scores}"
 
 
@@ -181,7 +188,7 @@ def _ended(board: Board, event: Event) -> str:
     record = board.records[event["trial"]]
     if record.state == "failed":
         return f"{record.label} failed: {record.reason}"
-    scores = _scores(board.study, record.scores)
+    scores = main_scores(board.study, record.scores)
     best = " (best so far)" if board.best is record else ""
     return f"{record.label} {record.state} at {record.images:,} images: {scores}{best}"
 
@@ -195,7 +202,8 @@ _LINES: dict[str, Callable[[Board, Event], str | None]] = {
 }
 
 
-def _scores(study: Study, scores: dict[str, float]) -> str:
+def main_scores(study: Study, scores: dict[str, float]) -> str:
+    """The objective and what is memorised, in one line."""
     metric = study.objective.metric
     shown = dict.fromkeys((metric, "memorized_fraction"))
     return ", ".join(

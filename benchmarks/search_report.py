@@ -65,8 +65,8 @@ def write_search(runs: pd.DataFrame, truths: Mapping[bool, Truth]) -> None:
 def _row(runs: pd.DataFrame) -> dict[str, Any]:
     """One arm on one cluster, its seeds together.
 
-    A run that did not get somewhere counts with all the images that it may see. Where those are more
-    than a quarter, the middle is a lower bound and `..._at_least` says so.
+    A run that did not get somewhere counts with all the images that it may see. Where those are
+    more than a quarter, the middle is a lower bound and `..._at_least` says so.
     """
     row: dict[str, Any] = {key: runs[key].tolist()[0] for key in _WHAT}
     row["seeds"] = len(runs)

@@ -9,6 +9,7 @@ import torch
 from torchvision.io import write_png
 
 from tests.conftest import DIGITS, TINY, Command, run_cli, tiny_study
+from tests.search.test_coordinator import coordinator, play
 from tune_diffreg.results import StudyFolder
 
 
@@ -40,6 +41,7 @@ def sentence(printed: str) -> str:
         ("search.space={}", "search.space is empty"),
         ("data.train=2000", "the splits need 3,100 images"),
         ("data.validation=1", "at least 2 images each"),
+        ("search.warm_start=nowhere", "nowhere is neither the folder of a study"),
         ("nonsense", "write it as key=value"),
         ("resources.gpu=1", "a trial needs 1 CPU cores and 1 GPUs, more than this machine has"),
         ("resources.cpu=1000", "a trial needs 1000 CPU cores"),
@@ -159,6 +161,16 @@ def test_an_export_before_any_trial_is_complete(command: Command, tmp_path: Path
     assert status == 2
     assert "nothing to export" in sentence(printed)
     assert not output.exists()
+
+
+def test_the_best_before_any_trial_is_complete_is_who_leads(
+    command: Command, tmp_path: Path
+) -> None:
+    study = tiny_study("search.baselines={}", "halving.controls=0.0")
+    play(coordinator(tmp_path, study), study, stop_after=4)
+    status, printed = command("best", study.name, "--storage", tmp_path)
+    assert status == 2
+    assert "yet; t0001 leads at 640 images: FD 69.0, memorised 0.0%" in sentence(printed)
 
 
 @pytest.mark.parametrize("content", ["schema: 1\n", "schema: 7\nstudy: x\n", "[", "config: 5\n"])

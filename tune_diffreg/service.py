@@ -20,6 +20,7 @@ from tune_diffreg.search.cluster import (
     ray_cluster,
 )
 from tune_diffreg.search.controller import Preparation, prepare, run_search
+from tune_diffreg.search.warm_start import check_warm_start
 from tune_diffreg.study import Study
 from tune_diffreg.terminal import open_display, result_table
 from tune_diffreg.tracking import Follower
@@ -39,6 +40,8 @@ def run_study(study: Study, storage: Path, console: Console, address: str | None
     """
     folder = StudyFolder(storage, study.name)
     check_cluster(study, address)
+    if not folder.journal.exists():  # a search that has begun knows it already
+        check_warm_start(study)
     preparation = prepare_with_progress(study, console)
     folder.create(study)
     with folder.lock():
@@ -79,6 +82,7 @@ def prepare_with_progress(study: Study, console: Console) -> Preparation:
 def plan(study: Study, preparation: Preparation, address: str | None) -> dict[str, Any]:
     """What a run of the study on this machine, or on the cluster at `address`, would do."""
     check_cluster(study, address)
+    check_warm_start(study)
     if address is None:
         concurrent = concurrent_trials_here(study)
     else:

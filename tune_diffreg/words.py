@@ -48,6 +48,11 @@ def knob(path: str, searched: Iterable[str]) -> str:
     return short if alike <= 1 else path
 
 
+def counted(number: int, thing: str) -> str:
+    """A number of things: 1 control, 2 controls."""
+    return f"{number:,} {thing}" + ("" if number == 1 else "s")
+
+
 def duration(seconds: float) -> str:
     """Hours, minutes and seconds, as 1:02:03 or 2:03."""
     minutes, rest = divmod(round(seconds), 60)

@@ -12,6 +12,7 @@ from typing import Any
 
 from tune_diffreg.results.trials import TrialRecord
 from tune_diffreg.study import Study
+from tune_diffreg.words import counted
 
 # With fewer, the interval of a rank correlation of 0.5 reaches from below 0 to above 0.8.
 ENOUGH_CONTROLS = 8
@@ -49,9 +50,9 @@ def audit_sentences(audit: dict[str, Any]) -> list[str]:
     ]
     if audit["rungs"] is None:
         said.append(
-            f"Whether it stopped the right trials cannot be told from {audit['controls']} "
-            f"controls; {audit['controls_needed']} are needed (raise halving.controls or "
-            "search.trials)."
+            "Whether it stopped the right trials cannot be told from "
+            f"{counted(audit['controls'], 'control')}; {audit['controls_needed']} are needed "
+            "(raise halving.controls or search.trials)."
         )
         return said
     rungs = ", ".join(
@@ -66,8 +67,9 @@ def audit_sentences(audit: dict[str, Any]) -> list[str]:
     if wins["controls"]:
         said.append(
             f"Chance that a pruned trial would have won: {wins['chance']:.0%} "
-            f"({_between(wins['interval_90'], '.0%')}); of {wins['controls']} controls that would "
-            f"have been pruned, {wins['won']} beat all that would not."
+            f"({_between(wins['interval_90'], '.0%')}); of "
+            f"{counted(wins['controls'], 'control')} that would have been pruned, "
+            f"{wins['won']} beat all that would not."
         )
     else:
         said.append("No control would have been pruned.")

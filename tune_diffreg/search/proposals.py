@@ -24,7 +24,7 @@ from optuna.trial import TrialState
 
 from tune_diffreg.search.samplers import build_sampler
 from tune_diffreg.study import Distribution, Study, TrialConfig
-from tune_diffreg.study.space import takes_float, value_at
+from tune_diffreg.study.space import outside, takes_float
 
 _STATES = {
     "complete": TrialState.COMPLETE,
@@ -141,10 +141,8 @@ class Proposals:
         Returns:
             Whether it lies inside.
         """
-        space = self._study.search.space
-        active = self._searched(config)
-        inside = all(space[path].contains(value) for path, value in active.items())
-        if not inside or self._study.trial_config(active) != config:
+        active = self._study.searched(config)
+        if outside(self._study.search.space, active) or self._study.trial_config(active) != config:
             return False
         if source in self._sources:
             return True
@@ -164,23 +162,10 @@ class Proposals:
         return True
 
     def try_first(self, config: TrialConfig) -> None:
-        """Makes the searched settings of `config` the next proposal.
-
-        Raises:
-            ValueError: one lies outside the space.
-        """
-        values = self._searched(config)
-        for path, value in values.items():
-            if not self._study.search.space[path].contains(value):
-                raise ValueError(f"{path} is {value!r} there, outside this study's search.space")
-        self._optuna.enqueue_trial(values, skip_if_exists=True)
+        """Makes the searched settings of `config`, which lie in the space, the next proposal."""
+        self._optuna.enqueue_trial(self._study.searched(config), skip_if_exists=True)
         self._waiting = [t.number for t in self._optuna.get_trials(states=(TrialState.WAITING,))]
         self._count = len(self._optuna.get_trials(deepcopy=False))
-
-    def _searched(self, config: TrialConfig) -> dict[str, Any]:
-        """The searched settings that are in use in `config`."""
-        values = {path: value_at(config, path) for path in self._order}
-        return {p: v for p, v in values.items() if self._study.search.space[p].applies(values)}
 
     def _sample_as(self, number: int) -> None:
         self._optuna.sampler = build_sampler(self._study.search, number)

@@ -8,8 +8,28 @@ from tune_diffreg.errors import InputError
 from tune_diffreg.results import StudyFolder, read_best, read_journal, replay
 from tune_diffreg.search.proposals import Proposals
 from tune_diffreg.study import Study, TrialConfig
+from tune_diffreg.study.space import outside
 
 _COMPARED = ("objective", *TrialConfig.model_fields)
+
+
+def check_warm_start(study: Study) -> None:
+    """Checks what `search.warm_start` names, before anything is made.
+
+    Raises:
+        InputError: there is nothing there, or the scores would not compare.
+    """
+    if (path := _source(study)) is None:
+        return
+    if path.is_file():
+        strange = outside(study.search.space, study.searched(read_best(path).config))
+        for setting, value in strange.items():
+            raise InputError(
+                f"search.warm_start: {path}: {setting} is {value!r} there, outside this study's "
+                "search.space"
+            )
+    else:
+        _check_comparable(study, _folder(path))
 
 
 def warm_start(study: Study, proposals: Proposals) -> None:
@@ -19,25 +39,26 @@ def warm_start(study: Study, proposals: Proposals) -> None:
     and set no standard at the rungs. A `best.yaml` becomes the first proposal.
 
     Raises:
-        InputError: there is nothing there, or the scores would not compare.
+        InputError: as `check_warm_start`.
     """
-    if study.search.warm_start is None:
+    check_warm_start(study)
+    if (path := _source(study)) is None:
         return
-    path = Path(study.search.warm_start)
     if path.is_file():
-        _try_first(path, proposals)
-    else:
-        _learn_from(study, StudyFolder(path.parent, path.name), proposals)
-
-
-def _try_first(path: Path, proposals: Proposals) -> None:
-    try:
         proposals.try_first(read_best(path).config)
-    except ValueError as error:
-        raise InputError(f"search.warm_start: {path}: {error}") from None
+    else:
+        _learn_from(study, _folder(path), proposals)
 
 
-def _learn_from(study: Study, folder: StudyFolder, proposals: Proposals) -> None:
+def _source(study: Study) -> Path | None:
+    return None if study.search.warm_start is None else Path(study.search.warm_start)
+
+
+def _folder(path: Path) -> StudyFolder:
+    return StudyFolder(path.parent, path.name)
+
+
+def _check_comparable(study: Study, folder: StudyFolder) -> None:
     if not folder.study.exists() or not folder.journal.exists():
         raise InputError(
             f"search.warm_start: {folder.root} is neither the folder of a study that has run nor "
@@ -52,11 +73,14 @@ def _learn_from(study: Study, folder: StudyFolder, proposals: Proposals) -> None
             )
     if earlier.search.space != study.search.space:
         raise InputError(f"search.warm_start: {folder.root} has another search.space")
+
+
+def _learn_from(study: Study, folder: StudyFolder, proposals: Proposals) -> None:
     metric = study.objective.metric
     for record in replay(read_journal(folder.journal)).values():
         if record.state in ("complete", "pruned") and record.reports:
             proposals.add_finished(
-                f"{earlier.name}/{record.id}",
+                f"{folder.name}/{record.id}",
                 study.trial_config(record.values),
                 {report.images: report.scores[metric] for report in record.reports},
                 complete=record.state == "complete",

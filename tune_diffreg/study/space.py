@@ -92,6 +92,11 @@ class Distribution(BaseModel):
         )
 
 
+def outside(space: Mapping[str, Distribution], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the values that no trial of this space could be given."""
+    return {path: v for path, v in values.items() if not space[path].contains(v)}
+
+
 def as_list(value: Any) -> list[Any]:
     """A list as it is, anything else as a list of one."""
     return value if isinstance(value, list) else [value]

@@ -10,7 +10,14 @@ from pydantic import Field, ValidationError, model_validator
 
 from tune_diffreg.errors import explain
 from tune_diffreg.study.sections import Images, Seed, Settings, TrialConfig
-from tune_diffreg.study.space import Distribution, as_list, override, require_setting, takes_float
+from tune_diffreg.study.space import (
+    Distribution,
+    as_list,
+    override,
+    require_setting,
+    takes_float,
+    value_at,
+)
 
 # What a score is measured with and at.
 _EQUAL_IN_ALL_TRIALS = ("training.images", "model.sample_size", "model.in_channels")
@@ -199,6 +206,11 @@ class Study(TrialConfig):
         """
         plain = self.model_dump(include=set(TrialConfig.model_fields))
         return TrialConfig.model_validate(override(plain, overrides))
+
+    def searched(self, config: TrialConfig) -> dict[str, Any]:
+        """The searched settings that are in use in `config`: dotted path -> value."""
+        values = {path: value_at(config, path) for path in self.search_order()}
+        return {p: v for p, v in values.items() if self.search.space[p].applies(values)}
 
     @property
     def most_images(self) -> int:

@@ -1,0 +1,179 @@
+"""Writes the tables of the documentation from the results in `benchmarks/results`.
+
+    python tools/result_tables.py [--check]
+
+With --check it writes nothing and fails where a document is not up to date.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "benchmarks.md")
+RESULTS = ROOT / "benchmarks" / "results"
+_AT = 16
+_SHARES = ((10, "top 10 %"), (5, "top 5 %"), (1, "top 1 %"))
+
+Table = list[list[str]]
+Row = dict[str, Any]
+
+
+def search_table(result: dict[str, Any]) -> Table:
+    """The arms that are compared, on 16 workers, with the constraint."""
+    rows = [r for r in _of(result, constrained=True, workers=_AT) if not _varied(r)]
+    return _search(result, rows)
+
+
+def choices_table(result: dict[str, Any]) -> Table:
+    """Ours with another sampler or other rungs, on 16 workers, with the constraint."""
+    rows = [r for r in _of(result, constrained=True, workers=_AT) if r["arm"].startswith("ours")]
+    return _search(result, rows)
+
+
+def _search(result: dict[str, Any], rows: Sequence[Row]) -> Table:
+    full = result["setting"]["full_length"]
+    head = [f"{_AT} workers", *(title for _, title in _SHARES), "top 5 % to stay",
+            "distance above the best", "trials"]  # fmt: skip
+    return [head] + [
+        [
+            row["arm"],
+            *(_middle(row, f"top_{share}_images", full) for share, _ in _SHARES),
+            _middle(row, "stay_5_images", full),
+            _middle(row, "regret"),
+            f"{row['trials']:.0f}",
+        ]
+        for row in rows
+    ]
+
+
+def workers_table(result: dict[str, Any], constrained: bool) -> Table:
+    """Images, and minutes, to the top 5 % on each number of workers."""
+    full = result["setting"]["full_length"]
+    workers = sorted({row["workers"] for row in result["rows"]})
+    table = [["arm", *(f"{n} workers" if n > 1 else "1 worker" for n in workers)]]
+    for arm in dict.fromkeys(row["arm"] for row in result["rows"] if not _varied(row)):
+        cells = []
+        for n in workers:
+            (row,) = [r for r in _of(result, constrained, n) if r["arm"] == arm]
+            minutes = row["top_5_seconds"]
+            time = "" if minutes is None else f", {minutes / 60:.1f} min"
+            cells.append(f"{_bound(row, 'top_5_images')}{row['top_5_images'] / full:.1f}{time}")
+        table.append([arm, *cells])
+    return table
+
+
+def surrogate_table(result: dict[str, Any]) -> Table:
+    """How well the learning curves are predicted where they were not measured."""
+    head = ["at full length, ten folds", "RMSE", "R²", "Spearman", "a seed's own deviation"]
+    return [head] + [
+        [name, *(f"{row[key]:.3g}" for key in ("rmse", "r2", "spearman", "seed_rmse"))]
+        for name, row in result["setting"]["surrogate"].items()
+    ]
+
+
+def orchestration_table(result: dict[str, Any]) -> Table:
+    """Both arms on Ray."""
+    table = [["trials that train nothing", "seconds a trial", "seconds a report"]]
+    return table + [
+        [row["arm"], f"{row['seconds_a_trial']:.2f}", f"{row['seconds_a_report']:.4f}"]
+        for row in result["rows"]
+        if "seconds_a_trial" in row
+    ]
+
+
+def growth_table(result: dict[str, Any]) -> Table:
+    """Our driver as a study grows."""
+    table = [["trials", "sampler", "ms a proposal", "ms a report", "s to resume", "MB of memory",
+              "MB of journal"]]  # fmt: skip
+    return table + [
+        [
+            f"{row['trials']:,}",
+            row["sampler"],
+            f"{row['proposal_ms']:.0f}",
+            f"{row['report_ms']:.1f}",
+            f"{row['resume_s']:.1f}",
+            f"{row['memory_mb']:.0f}",
+            f"{row['journal_mb']:.1f}",
+        ]
+        for row in result["rows"]
+        if "proposal_ms" in row
+    ]
+
+
+TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], Table]]] = {
+    "search": ("search", search_table),
+    "choices": ("search", choices_table),
+    "workers": ("search", lambda result: workers_table(result, constrained=True)),
+    "unconstrained": ("search", lambda result: workers_table(result, constrained=False)),
+    "surrogate": ("search", surrogate_table),
+    "orchestration": ("orchestration", orchestration_table),
+    "growth": ("orchestration", growth_table),
+}
+
+
+def _of(result: dict[str, Any], constrained: bool, workers: int) -> list[Row]:
+    return [
+        row
+        for row in result["rows"]
+        if row["constrained"] == constrained and row["workers"] == workers
+    ]
+
+
+def _varied(row: Row) -> bool:
+    """Whether it is one of ours that is not as it ships."""
+    return str(row["arm"]).count(",") > 1
+
+
+def _middle(row: Row, name: str, unit: float = 1) -> str:
+    """Interquartile mean and its interval; a dash where a quarter of the runs or more have none."""
+    if row[name] is None:
+        return "-"
+    low, high = (f"{end / unit:.1f}" if end is not None else "…" for end in row[f"{name}_interval"])
+    return f"{_bound(row, name)}{row[name] / unit:.1f} ({low} to {high})"
+
+
+def _bound(row: Row, name: str) -> str:
+    return "≥ " if row.get(f"{name}_at_least") else ""
+
+
+def markdown(table: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown: the first row is the head, the first column is words."""
+    head, *rows = table
+    rule = ["---", *["---:"] * (len(head) - 1)]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, rule, *rows))
+
+
+def updated(text: str) -> tuple[str, list[str]]:
+    """A document with every table between its marks made anew, and the names of its tables."""
+    found = []
+    for name, (file, make) in TABLES.items():
+        marks = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
+        if not marks.search(text):
+            continue
+        table = markdown(make(json.loads((RESULTS / f"{file}.json").read_text())))
+        text, count = marks.subn(lambda m, t=table: f"{m[1]}{t}\n{m[2]}", text)  # type: ignore[misc]
+        found += [name] * count
+    return text, found
+
+
+def main() -> None:
+    """Writes, or checks."""
+    made = {path: updated(path.read_text()) for path in DOCUMENTS}
+    places = sorted(name for _, names in made.values() for name in names)
+    if places != sorted(TABLES):
+        raise SystemExit(f"the documents have places for {places}, not for {sorted(TABLES)}")
+    for path, (text, _) in made.items():
+        if "--check" not in sys.argv[1:]:
+            path.write_text(text)
+        elif text != path.read_text():
+            raise SystemExit(f"{path.name} is not up to date; run python tools/result_tables.py")
+
+
+if __name__ == "__main__":
+    main()

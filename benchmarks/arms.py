@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,7 +20,7 @@ from tune_diffreg.results import StudyFolder, leading_trial
 from tune_diffreg.search.coordinator import Coordinator
 from tune_diffreg.search.proposals import Proposals, to_optuna
 from tune_diffreg.seeds import derive
-from tune_diffreg.study import Study
+from tune_diffreg.study import Distribution, Study
 
 # What a tenth of a point too many copies costs is more than what it can gain.
 PENALTY = 5000.0
@@ -125,21 +126,19 @@ def run_to_the_end() -> TrialScheduler:
 
 
 def space_of(study: Study) -> Any:
-    """The search space as a function in Optuna's style."""
-    space = study.search.space
-    order = list(study.search_order())
+    """The search space as a function in Optuna's style, which Ray pickles with the searcher."""
+    return partial(_suggest, study.search.space, tuple(study.search_order()))
 
-    def suggest(trial: optuna.Trial) -> None:
-        values: dict[str, Any] = {}
-        for path in order:
-            if not space[path].applies(values):
-                continue
-            distribution = to_optuna(path, space[path])
-            if isinstance(distribution, CategoricalDistribution):
-                values[path] = trial.suggest_categorical(path, distribution.choices)
-            elif isinstance(distribution, FloatDistribution):
-                values[path] = trial.suggest_float(
-                    path, distribution.low, distribution.high, log=distribution.log
-                )
 
-    return suggest
+def _suggest(space: Mapping[str, Distribution], order: Sequence[str], trial: optuna.Trial) -> None:
+    values: dict[str, Any] = {}
+    for path in order:
+        if not space[path].applies(values):
+            continue
+        distribution = to_optuna(path, space[path])
+        if isinstance(distribution, CategoricalDistribution):
+            values[path] = trial.suggest_categorical(path, distribution.choices)
+        elif isinstance(distribution, FloatDistribution):
+            values[path] = trial.suggest_float(
+                path, distribution.low, distribution.high, log=distribution.log
+            )

@@ -4,7 +4,7 @@
 
 First ours and the stock recipe on real Ray, with trials that train nothing: from three studies that
 differ in trials and in reports follow seconds a trial and seconds a report, the start of Ray left
-out. Then our coordinator alone, journal and Optuna's SQLite on the disk, as a study grows.
+out. Then our coordinator alone, journal and Optuna's storage on the disk, as a study grows.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from typing import Any
 
 import optuna
 import psutil
-import sqlalchemy
 from optuna.trial import TrialState
 
 from benchmarks import idle
@@ -29,6 +28,7 @@ from benchmarks.output import device, write_result
 from tune_diffreg.results import StudyFolder
 from tune_diffreg.search.coordinator import Coordinator
 from tune_diffreg.search.proposals import Proposals, to_optuna
+from tune_diffreg.search.storage import open_storage
 from tune_diffreg.study import Study, read_study
 
 FEW, MANY = 4, 20
@@ -137,17 +137,9 @@ def _scores(trial_id: str, images: int) -> dict[str, float]:
 
 
 def _prefill(study: Study, folder: StudyFolder, trials: int) -> None:
-    """A study of so many trials, one in eight complete, in Optuna's storage and in the journal.
-
-    Written without waiting for the disk: only what comes after is timed.
-    """
+    """A study of so many trials, one in eight complete, in Optuna's storage and in the journal."""
     Proposals(study, folder.proposals, set())  # makes Optuna's study
-    storage = optuna.storages.RDBStorage(f"sqlite:///{folder.proposals.resolve()}")
-    storage.engine.dispose()
-    sqlalchemy.event.listen(
-        storage.engine, "connect", lambda c, _: c.execute("PRAGMA synchronous=OFF")
-    )
-    known = optuna.load_study(study_name=study.name, storage=storage)
+    known = optuna.load_study(study_name=study.name, storage=open_storage(folder.proposals))
     distributions = {path: to_optuna(path, d) for path, d in study.search.space.items()}
     events: list[dict[str, Any]] = [{"event": "session", "provenance": {}}]
     for number, values in enumerate(sobol_configurations(study, trials)):

@@ -110,12 +110,12 @@ class Run:
 
 
 def runs(seeds: int) -> Iterator[Run]:
-    """All simulations; the cheap ones and those that targets are set for come first."""
+    """All simulations: those that targets are set for come first, Gaussian processes (hours) last."""
     for workers in sorted(WORKERS, key=lambda w: w != VARIED_AT):
         for constrained in (True, False):
             for arm in ARMS:
                 yield from (Run(arm, workers, constrained, seed) for seed in range(seeds))
-    for arm in {**SAMPLER_ARMS, **CHOICE_ARMS}:
+    for arm in sorted({**CHOICE_ARMS, **SAMPLER_ARMS}, key=lambda arm: arm.endswith("gp")):
         yield from (Run(arm, VARIED_AT, True, seed) for seed in range(seeds))
 
 

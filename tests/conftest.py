@@ -7,8 +7,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import optuna
 import pytest
 import torch
+from optuna.storages.journal import JournalFileBackend, JournalStorage
+from optuna.trial import FrozenTrial
 
 from tune_diffreg.study import Study, read_study
 
@@ -43,6 +46,12 @@ def tiny_run(storage: Path, *overrides: str) -> list[str]:
     """The arguments that run the tiny study in `storage`."""
     settings = [part for text in (*TINY, *overrides) for part in ("--set", text)]
     return ["run", str(DIGITS), "--storage", str(storage), *settings]
+
+
+def optuna_trials(folder: Path) -> list[FrozenTrial]:
+    """What Optuna itself reads in the folder of a study."""
+    backend = JournalFileBackend(str(folder / "optuna.jsonl"))
+    return optuna.load_study(study_name=None, storage=JournalStorage(backend)).trials
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,6 @@ import json
 import re
 from pathlib import Path
 
-import optuna
 import pandas as pd
 import pytest
 import torch
@@ -16,7 +15,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from torchvision.transforms.v2.functional import to_pil_image
 
-from tests.conftest import TINY, Command, run_cli, tiny_run, tiny_study
+from tests.conftest import TINY, Command, optuna_trials, run_cli, tiny_run, tiny_study
 from tune_diffreg.diffusion import latents, sample
 from tune_diffreg.results import open_study, read_journal, replay
 from tune_diffreg.tracking import local_uri
@@ -119,7 +118,7 @@ def test_no_checkpoint_stays_and_each_complete_trial_keeps_its_model(finished: P
 
 def test_optuna_knows_how_every_proposal_ended(finished: Path) -> None:
     folder = open_study(finished, "digits")
-    told = optuna.load_study(study_name="digits", storage=f"sqlite:///{folder.proposals}").trials
+    told = optuna_trials(folder.root)
     for record in replay(read_journal(folder.journal)).values():
         if record.proposal is not None:
             trial = told[record.proposal]

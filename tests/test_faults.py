@@ -9,12 +9,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import optuna
 import psutil
 import pytest
 from mlflow import MlflowClient
 
-from tests.conftest import run_cli, tiny_run
+from tests.conftest import optuna_trials, run_cli, tiny_run
 from tune_diffreg.results import TrialRecord, open_study, read_journal, replay
 from tune_diffreg.results.journal import Event
 from tune_diffreg.tracking import local_uri
@@ -156,9 +155,7 @@ def test_an_exception_in_a_trial_fails_that_trial_alone_and_its_reason_is_kept(
     assert all(r.state in ("complete", "pruned") for r in after.values() if r.id != "t0002")
     assert "t0002 failed: FileExistsError" in done.stdout
     assert ("t0002", "failed") in children(tmp_path)
-    told = optuna.load_study(
-        study_name="digits", storage=f"sqlite:///{tmp_path / 'digits' / 'optuna.db'}"
-    ).trials
+    told = optuna_trials(tmp_path / "digits")
     assert [trial.state.name for trial in told].count("FAIL") == 1
     assert all(trial.state.is_finished() for trial in told)
 

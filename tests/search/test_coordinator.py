@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import optuna
 import pytest
 from optuna.trial import TrialState
 
-from tests.conftest import tiny_study
+from tests.conftest import optuna_trials, tiny_study
 from tune_diffreg.results import StudyFolder, read_journal
 from tune_diffreg.search.coordinator import Coordinator
 from tune_diffreg.search.halving import Decision
@@ -96,9 +95,7 @@ def test_a_score_that_is_not_finite_fails_the_trial_with_its_reason(
     assert record.reason == f"fd_digits_cnn became {broken} at 320 images seen"
     play(subject, study)
     assert subject.finished
-    told = optuna.load_study(
-        study_name=study.name, storage=f"sqlite:///{tmp_path / study.name / 'optuna.db'}"
-    ).trials
+    told = optuna_trials(tmp_path / study.name)
     assert [t.state for t in told].count(TrialState.FAIL) == 1
     assert TrialState.RUNNING not in {t.state for t in told}
 

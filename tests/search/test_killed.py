@@ -6,14 +6,16 @@ import multiprocessing
 import os
 import random
 import signal
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import optuna
 import pytest
+from optuna.storages.journal import JournalFileBackend
 
-from tests.conftest import tiny_study
+from tests.conftest import optuna_trials, tiny_study
 from tests.search.test_coordinator import coordinator, play
-from tune_diffreg.results import Journal, TrialRecord
+from tune_diffreg.results import Journal, StudyFolder, TrialRecord
 from tune_diffreg.study import Study
 
 pytestmark = pytest.mark.slow
@@ -24,27 +26,34 @@ KILLS = 30
 def search(storage: Path, study: Study, kill_at: int, share: float) -> None:
     """Runs the search, and kills its own process in the midst of writing line `kill_at`.
 
+    Lines of the journal and of Optuna's file count alike.
+
     Args:
         share: how much of the line is on the disk by then; 1 with its end, above 1 with what
             follows in memory too, up to the next line.
     """
+    folder = StudyFolder(storage, study.name)
     written = 0
-    append = Journal.append
 
-    def dying(journal: Journal, event: str, **content: object) -> object:
-        nonlocal written
-        written += 1
-        if written == kill_at + 1 and share > 1:
-            os.kill(os.getpid(), signal.SIGKILL)
-        before = journal._file.seek(0, os.SEEK_END)
-        result = append(journal, event, **content)
-        if written == kill_at and share <= 1:
-            size = journal._file.tell() - before
-            os.truncate(journal._file.fileno(), before + round(size * share))
-            os.kill(os.getpid(), signal.SIGKILL)
-        return result
+    def dying(append: Callable[..., Any], path: Path) -> Callable[..., Any]:
+        def append_and_die(*arguments: Any, **content: Any) -> Any:
+            nonlocal written
+            written += 1
+            if written == kill_at + 1 and share > 1:
+                os.kill(os.getpid(), signal.SIGKILL)
+            before = path.stat().st_size
+            result = append(*arguments, **content)
+            if written == kill_at and share <= 1:
+                os.truncate(path, before + round((path.stat().st_size - before) * share))
+                os.kill(os.getpid(), signal.SIGKILL)
+            return result
 
-    Journal.append = dying  # type: ignore[method-assign, assignment]
+        return append_and_die
+
+    Journal.append = dying(Journal.append, folder.journal)  # type: ignore[method-assign]
+    JournalFileBackend.append_logs = dying(  # type: ignore[method-assign]
+        JournalFileBackend.append_logs, folder.proposals
+    )
     subject = coordinator(storage, study)
     play(subject, study)
     subject.close()
@@ -66,11 +75,9 @@ def finished(storage: Path, study: Study) -> tuple[dict[str, TrialRecord], list[
     subject = coordinator(storage, study)
     play(subject, study)
     assert subject.finished
-    told = optuna.load_study(
-        study_name=study.name, storage=f"sqlite:///{storage / study.name / 'optuna.db'}"
-    ).trials
     return subject.records, [
-        (t.number, t.state, t.params, t.value, t.intermediate_values, t.constraints) for t in told
+        (t.number, t.state, t.params, t.value, t.intermediate_values, t.constraints)
+        for t in optuna_trials(storage / study.name)
     ]
 
 
@@ -80,7 +87,8 @@ def test_a_driver_killed_anywhere_ends_with_the_decisions_of_one_that_was_not(
 ) -> None:
     study = tiny_study(f"halving.variant={variant}", "search.trials=12", "halving.controls=0.2")
     straight = finished(tmp_path / "straight", study)
-    lines = len((tmp_path / "straight" / study.name / "journal.jsonl").read_bytes().splitlines())
+    written = StudyFolder(tmp_path / "straight", study.name)
+    lines = sum(len(p.read_bytes().splitlines()) for p in (written.journal, written.proposals))
     dice = random.Random(variant)
     for number in range(KILLS):
         storage = tmp_path / str(number)

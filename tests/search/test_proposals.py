@@ -1,25 +1,20 @@
-"""Proposals through a real Optuna study in SQLite."""
+"""Proposals through a real Optuna study in its journal storage."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import optuna
 import pytest
 from optuna.trial import TrialState
 
-from tests.conftest import tiny_study
+from tests.conftest import optuna_trials, tiny_study
 from tune_diffreg.search.proposals import Proposals
 
 STUDY = tiny_study()
 
 
-def stored(path: Path) -> list[optuna.trial.FrozenTrial]:
-    return optuna.load_study(study_name=STUDY.name, storage=f"sqlite:///{path}").trials
-
-
 def test_every_proposal_lies_in_the_space_and_conditions_are_kept(tmp_path: Path) -> None:
-    proposals = Proposals(STUDY, tmp_path / "optuna.db", set())
+    proposals = Proposals(STUDY, tmp_path / "optuna.jsonl", set())
     for _ in range(15):
         proposal = proposals.ask()
         for path, value in proposal.values.items():
@@ -45,14 +40,14 @@ def test_equal_histories_give_equal_proposals(tmp_path: Path) -> None:
 
 
 def test_a_pruned_trial_is_told_as_pruned_with_its_last_value(tmp_path: Path) -> None:
-    proposals = Proposals(STUDY, tmp_path / "optuna.db", set())
+    proposals = Proposals(STUDY, tmp_path / "optuna.jsonl", set())
     number = proposals.ask().number
     proposals.report(number, 320, 50.0)
     proposals.report(number, 640, 40.0)
     proposals.report(number, 640, 99.0)  # a repeated report changes nothing
     proposals.tell(number, "pruned", 40.0, {"memorized_fraction": -0.02})
     proposals.tell(number, "complete", 1.0)  # nor does a second end
-    trial = stored(tmp_path / "optuna.db")[number]
+    trial = optuna_trials(tmp_path)[number]
     assert trial.state == TrialState.PRUNED
     assert trial.value == 40.0
     assert trial.intermediate_values == {320: 50.0, 640: 40.0}
@@ -60,16 +55,16 @@ def test_a_pruned_trial_is_told_as_pruned_with_its_last_value(tmp_path: Path) ->
 
 
 def test_a_failed_trial_is_told_as_failed(tmp_path: Path) -> None:
-    proposals = Proposals(STUDY, tmp_path / "optuna.db", set())
+    proposals = Proposals(STUDY, tmp_path / "optuna.jsonl", set())
     number = proposals.ask().number
     proposals.tell(number, "failed")
-    assert stored(tmp_path / "optuna.db")[number].state == TrialState.FAIL
+    assert optuna_trials(tmp_path)[number].state == TrialState.FAIL
 
 
 def test_a_proposal_that_no_trial_was_started_with_is_handed_out_again(tmp_path: Path) -> None:
-    before = Proposals(STUDY, tmp_path / "optuna.db", set())
+    before = Proposals(STUDY, tmp_path / "optuna.jsonl", set())
     used, lost = before.ask(), before.ask()
-    after = Proposals(STUDY, tmp_path / "optuna.db", {used.number})
+    after = Proposals(STUDY, tmp_path / "optuna.jsonl", {used.number})
     assert after.ask() == lost
     assert after.ask().number == lost.number + 1
 
@@ -79,7 +74,7 @@ def test_a_baseline_in_the_space_is_told_once_and_one_outside_is_not(tmp_path: P
         "search.baselines={unregularized: {}, decayed: {optimizer.weight_decay: 0.01},"
         " slow: {optimizer.weight_decay: 0.01, optimizer.learning_rate: 1.0e-5}}"
     )
-    proposals = Proposals(study, tmp_path / "optuna.db", set())
+    proposals = Proposals(study, tmp_path / "optuna.jsonl", set())
     # No weight decay lies outside a space that is logarithmic in it; so does another setting.
     outside, inside, beside = (study.trial_config(v) for v in study.search.baselines.values())
     for _ in range(2):
@@ -91,7 +86,7 @@ def test_a_baseline_in_the_space_is_told_once_and_one_outside_is_not(tmp_path: P
             violations = {"memorized_fraction": excess}
             told_it = proposals.add_finished(source, config, {1280: value}, True, violations)
             assert told_it == (source == "decayed")
-    (told,) = stored(tmp_path / "optuna.db")
+    (told,) = optuna_trials(tmp_path)
     assert told.state == TrialState.COMPLETE
     assert told.value == 25.0
     assert told.params["optimizer.weight_decay"] == 0.01

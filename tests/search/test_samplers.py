@@ -13,7 +13,7 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from scipy.stats import qmc
 
-from tests.conftest import tiny_study
+from tests.conftest import optuna_trials, tiny_study
 from tune_diffreg.search.proposals import Proposals
 from tune_diffreg.search.samplers import BoundedTPESampler
 from tune_diffreg.study import Distribution, Study
@@ -59,7 +59,7 @@ def test_proposals_lie_in_the_space_and_nothing_is_said_on_the_screen(
     study = study_with(sampler)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        asked = sequence(study, tmp_path / "optuna.db")
+        asked = sequence(study, tmp_path / "optuna.jsonl")
     for values in asked:
         for path, value in values.items():
             assert study.search.space[path].contains(value), (path, value)
@@ -69,8 +69,7 @@ def test_proposals_lie_in_the_space_and_nothing_is_said_on_the_screen(
         study.trial_config(values)
     printed = capfd.readouterr()
     assert printed.out + printed.err == ""
-    told = optuna.load_study(study_name="digits", storage=f"sqlite:///{tmp_path / 'optuna.db'}")
-    assert all(trial.state.is_finished() for trial in told.trials)
+    assert all(trial.state.is_finished() for trial in optuna_trials(tmp_path))
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
@@ -84,7 +83,7 @@ def test_a_search_that_was_made_anew_proposes_what_it_would_have(
 
 
 def test_qmc_is_one_sobol_sequence_conditions_included(tmp_path: Path) -> None:
-    asked = sequence(study_with("qmc"), tmp_path / "optuna.db")
+    asked = sequence(study_with("qmc"), tmp_path / "optuna.jsonl")
     dropout = np.array([values["regularization.residual_dropout"] for values in asked])
     decay = np.array([values["optimizer.weight_decay"] for values in asked])
     points = np.stack([dropout / 0.5, np.log10(decay) / 4 + 1], axis=1)

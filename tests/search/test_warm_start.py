@@ -4,21 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import optuna
 import pytest
 import yaml
 
-from tests.conftest import tiny_study
+from tests.conftest import optuna_trials, tiny_study
 from tests.search.test_coordinator import coordinator, play
 from tune_diffreg.errors import InputError
 from tune_diffreg.results import best_trial
 from tune_diffreg.results.summary import best_config
 from tune_diffreg.study import Study
-
-
-def told(storage: Path, study: Study) -> list[optuna.trial.FrozenTrial]:
-    path = storage / study.name / "optuna.db"
-    return optuna.load_study(study_name=study.name, storage=f"sqlite:///{path}").trials
 
 
 def earlier(storage: Path) -> Study:
@@ -38,8 +32,8 @@ def test_trials_of_an_earlier_study_are_learned_from_once(tmp_path: Path) -> Non
     play(coordinator(tmp_path, study), study, stop_after=3)
     subject = coordinator(tmp_path, study)
     play(subject, study)
-    known = [t for t in told(tmp_path, study) if "source" in t.user_attrs]
-    others = [t for t in told(tmp_path, before) if "source" not in t.user_attrs]
+    known = [t for t in optuna_trials(tmp_path / study.name) if "source" in t.user_attrs]
+    others = [t for t in optuna_trials(tmp_path / before.name) if "source" not in t.user_attrs]
     assert [t.user_attrs["source"] for t in known] == [f"earlier/t{n:04d}" for n in range(2, 8)]
     for copy, original in zip(known, others, strict=True):
         assert (copy.state, copy.params) == (original.state, original.params)

@@ -36,8 +36,8 @@ class StudyFolder:
 
     @property
     def proposals(self) -> Path:
-        """Optuna's study, in SQLite."""
-        return self.root / "optuna.db"
+        """Optuna's study, in its own journal storage."""
+        return self.root / "optuna.jsonl"
 
     @property
     def trials_csv(self) -> Path:

@@ -21,8 +21,9 @@ class Journal:
     """Appends to a journal file. One process at a time; `StudyFolder.lock` sees to that."""
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("a+b")
-        self._drop_torn_line()
+        path.touch()
+        cut_torn_line(path)
+        self._file = path.open("ab")
 
     def append(self, event: str, **content: Any) -> Event:
         """Writes one event and returns it once it is on the disk."""
@@ -35,12 +36,13 @@ class Journal:
     def close(self) -> None:
         self._file.close()
 
-    def _drop_torn_line(self) -> None:
-        """A line without its end was being written when the machine went down: never in effect."""
-        self._file.seek(0)
-        content = self._file.read()
-        self._file.truncate(content.rfind(b"\n") + 1)
-        self._file.seek(0, os.SEEK_END)
+
+def cut_torn_line(path: Path) -> None:
+    """Removes a last line without its end, which was being written when the machine went down."""
+    content = path.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        os.truncate(path, whole)
 
 
 def read_journal(path: Path) -> list[Event]:

@@ -23,6 +23,7 @@ from optuna.distributions import (
 from optuna.trial import TrialState
 
 from tune_diffreg.search.samplers import build_sampler
+from tune_diffreg.search.storage import open_storage
 from tune_diffreg.study import Distribution, Study, TrialConfig
 from tune_diffreg.study.space import outside, takes_float
 
@@ -47,7 +48,7 @@ class Proposals:
     """Proposals for one study.
 
     Args:
-        path: SQLite file of Optuna's study; None keeps it in memory alone.
+        path: file of Optuna's study; None keeps it in memory alone.
         claimed: numbers of the proposals that trials were started with. One that was asked for
             and never started (the process died in between) is handed out again first.
     """
@@ -57,9 +58,10 @@ class Proposals:
         self._study = study
         self._order = tuple(study.search_order())
         self._distributions = {p: to_optuna(p, d) for p, d in study.search.space.items()}
-        storage = None if path is None else f"sqlite:///{path.resolve()}"
         self._optuna = optuna.create_study(
-            storage=storage, study_name=study.name, load_if_exists=True
+            storage=None if path is None else open_storage(path),
+            study_name=study.name,
+            load_if_exists=True,
         )
         known = self._optuna.get_trials(deepcopy=False)
         self._count = len(known)
@@ -87,7 +89,7 @@ class Proposals:
         values: dict[str, Any] = {}
         for path in self._order:
             if self._study.search.space[path].applies(values):
-                values[path] = self._open[number]._suggest(path, self._distributions[path])
+                values[path] = self._suggest(self._open[number], path)
         return Proposal(number, values)
 
     def report(self, number: int, images: int, value: float) -> None:
@@ -166,6 +168,20 @@ class Proposals:
         self._optuna.enqueue_trial(self._study.searched(config), skip_if_exists=True)
         self._waiting = [t.number for t in self._optuna.get_trials(states=(TrialState.WAITING,))]
         self._count = len(self._optuna.get_trials(deepcopy=False))
+
+    def _suggest(self, trial: optuna.trial.Trial, path: str) -> Any:
+        """A setting's value. One that was drawn before the process died is drawn once more, so that
+        the sampler's random numbers go on where they would have."""
+        distribution = self._distributions[path]
+        drawn = not (
+            distribution.single()
+            or trial._is_fixed_param(path, distribution)
+            or trial._is_relative_param(path, distribution)
+        )
+        if drawn and path in trial.params:
+            now = trial._get_latest_trial()
+            self._optuna.sampler.sample_independent(self._optuna, now, path, distribution)
+        return trial._suggest(path, distribution)
 
     def _sample_as(self, number: int) -> None:
         self._optuna.sampler = build_sampler(self._study.search, number)

@@ -110,7 +110,7 @@ class Run:
 
 
 def runs(seeds: int) -> Iterator[Run]:
-    """All simulations: those that targets are set for come first, Gaussian processes (hours) last."""
+    """All simulations: those that targets are set for first, Gaussian processes (hours) last."""
     for workers in sorted(WORKERS, key=lambda w: w != VARIED_AT):
         for constrained in (True, False):
             for arm in ARMS:

@@ -20,7 +20,7 @@ from tune_diffreg.study import Study
 
 pytestmark = pytest.mark.slow
 
-KILLS = 30
+KILLS = 50
 
 
 def search(storage: Path, study: Study, kill_at: int, share: float) -> None:

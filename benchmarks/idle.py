@@ -15,6 +15,7 @@ from typing import Any
 
 from rich.console import Console
 
+from tune_diffreg.results import StudyFolder, read_journal
 from tune_diffreg.study import Study
 
 
@@ -23,8 +24,12 @@ def better_than_all_before() -> float:
     return 4e9 - time.time()
 
 
-def run_ours(study: Study, storage: Path) -> None:
-    """The service as a user runs it; only the actor's training and scoring are left out."""
+def run_ours(study: Study, storage: Path) -> float:
+    """The service as a user runs it; only the actor's training and scoring are left out.
+
+    Returns:
+        When the first report came, in seconds since 1970.
+    """
     from tune_diffreg.search import actor
     from tune_diffreg.service import run_study
 
@@ -38,10 +43,16 @@ def run_ours(study: Study, storage: Path) -> None:
 
     actor.TrialActor = IdleActor  # type: ignore[misc]
     run_study(study, storage, Console(file=io.StringIO()))
+    events = read_journal(StudyFolder(storage, study.name).journal)
+    return next(float(event["time"]) for event in events if event["event"] == "report")
 
 
-def run_stock(study: Study, storage: Path) -> None:
-    """The same search space, reports and number of trials, put together from Ray's parts."""
+def run_stock(study: Study, storage: Path) -> float:
+    """The same search space, reports and number of trials, put together from Ray's parts.
+
+    Returns:
+        When the first report came, in seconds since 1970.
+    """
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     import optuna
@@ -55,6 +66,11 @@ def run_stock(study: Study, storage: Path) -> None:
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     rungs = study.rungs()
+    reports: list[float] = []
+
+    class Clock(tune.Callback):  # type: ignore[misc]
+        def on_trial_result(self, **_: Any) -> None:
+            reports.append(time.time())
 
     def train(config: dict[str, Any]) -> None:  # noqa: ARG001
         import diffusers  # noqa: F401
@@ -80,7 +96,11 @@ def run_stock(study: Study, storage: Path) -> None:
             name=study.name,
             storage_path=str(storage.resolve()),
             verbose=0,
-            callbacks=[MLflowLoggerCallback(tracking_uri=uri, experiment_name=study.name)],
+            callbacks=[
+                Clock(),
+                MLflowLoggerCallback(tracking_uri=uri, experiment_name=study.name),
+            ],
         ),
     ).fit()  # fmt: skip
     ray.shutdown()
+    return reports[0]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mlflow import MlflowClient
 
 from tests.conftest import tiny_study
 from tests.search.test_coordinator import coordinator, play
-from tune_diffreg.results import StudyFolder
+from tune_diffreg.results import StudyFolder, read_journal
 from tune_diffreg.study import Study
 from tune_diffreg.tracking import Follower, local_uri
 from tune_diffreg.tracking.delivery import Delivery
@@ -85,3 +86,32 @@ def test_a_server_that_does_not_answer_costs_a_sentence(
     problem = Follower(nobody, folder).close(None, seconds=120)
     assert problem.startswith("MLflow has not taken everything: ")
     assert "\n" not in problem
+
+
+def test_what_waits_together_is_sent_together(
+    journaled: tuple[Study, StudyFolder], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, folder = journaled
+    requests = []
+    log_batch = MlflowClient.log_batch
+
+    def counted(client: MlflowClient, run: str, *content: Any, **named: Any) -> None:
+        requests.append(run)
+        log_batch(client, run, *content, **named)
+
+    monkeypatch.setattr(MlflowClient, "log_batch", counted)
+    monkeypatch.setattr("tune_diffreg.tracking.delivery._MOST_METRICS", 5)
+    Delivery(study, folder).deliver()
+    together = stored(folder)
+    reports = sum(event["event"] == "report" for event in read_journal(folder.journal))
+    assert len(set(requests)) == 5
+    monkeypatch.undo()
+
+    slow = StudyFolder(tmp_path / "slow", study.name)
+    slow.create(study)
+    lines = folder.journal.read_bytes().splitlines(keepends=True)
+    for number in range(1, len(lines) + 1):  # as they come while a study runs
+        slow.journal.write_bytes(b"".join(lines[:number]))
+        Delivery(study, slow).deliver()
+    assert stored(slow) == together
+    assert sum(values for *_, values in together) == reports

@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+from collections import defaultdict
+from dataclasses import dataclass, field
 from typing import Any
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -37,15 +39,27 @@ _KIND = {"mlflow.experimentKind": "custom_model_development"}
 # What a trial's scores were taken with; the parent has the versions of all packages too.
 _PART_OF_A_SCORE = ("data_sha256", "features", "features_sha256")
 _LONGEST_PARAM = 6000  # MLflow refuses a longer value
+_MOST_METRICS = 500  # of at most 1,000 entries that it takes in a request
+_MOST_WAITING = 50  # runs with something to send, before it is sent
 
 for _name in ("mlflow", "alembic"):
     logging.getLogger(_name).setLevel(logging.ERROR)
 
 
+@dataclass
+class _Batch:
+    """What is to be sent to one run in one request."""
+
+    params: list[Param] = field(default_factory=list)
+    metrics: list[Metric] = field(default_factory=list)
+    tags: dict[str, str] = field(default_factory=dict)
+
+
 class Delivery:
     """Brings one study's journal to MLflow, from where the last delivery ended.
 
-    After an exception make a new one: it looks up what MLflow has.
+    Events that wait together go together, a request a run, so that a slow server is sent fewer and
+    not more. After an exception make a new one: it looks up what MLflow has.
     """
 
     def __init__(self, study: Study, folder: StudyFolder) -> None:
@@ -54,6 +68,7 @@ class Delivery:
         self._client = MlflowClient(tracking_uri(study, folder.storage))
         self._records: dict[str, TrialRecord] = {}
         self._runs: dict[str, str] = {}
+        self._batches: dict[str, _Batch] = defaultdict(_Batch)
         self._provenance: dict[str, str] = {}
         self._parent = ""
         self._read = 0
@@ -70,11 +85,12 @@ class Delivery:
                 self._find_or_create_parent(event)
             apply(self._records, event)
             self._provenance = event.get("provenance", self._provenance)
+            self._read = offset
             if offset > self._delivered:
                 self._send(event)
-                self._delivered = offset
-                self._save_offset()
-            self._read = offset
+                if len(self._batches) >= _MOST_WAITING:
+                    self._flush()
+        self._flush()
 
     def waiting(self) -> int:
         """How many events are in the journal and not in MLflow."""
@@ -106,20 +122,19 @@ class Delivery:
         kind, time = event["event"], int(event["time"] * 1000)
         if kind == "session":
             self._client.update_run(self._parent, status="RUNNING")
-            tags = [RunTag(key, value) for key, value in self._provenance.items()]
-            self._client.log_batch(self._parent, tags=tags)
+            self._batches[self._parent].tags.update(self._provenance)
         elif kind == "start":
             self._send_start(self._records[event["trial"]], time)
         elif kind == "report":
-            metrics = [
+            batch = self._batches[self._runs[event["trial"]]]
+            batch.metrics += [
                 Metric(name, value, time, event["images"])
                 for name, value in {**event["scores"], "seconds": event["seconds"]}.items()
             ]
-            self._client.log_batch(self._runs[event["trial"]], metrics=metrics)
             if event["decision"] == "pause":
-                self._client.set_tag(self._runs[event["trial"]], _STATE, "paused")
+                batch.tags[_STATE] = "paused"
         elif kind == "promote":
-            self._client.set_tag(self._runs[event["trial"]], _STATE, "running")
+            self._batches[self._runs[event["trial"]]].tags[_STATE] = "running"
         elif kind == "end":
             self._send_end(event, time)
 
@@ -137,19 +152,37 @@ class Delivery:
             run = self._client.create_run(self._experiment, time, tags, run_name=record.label)
             run_id = self._runs[record.id] = run.info.run_id
         config = self._study.trial_config(record.values).model_dump(mode="json")
-        params = [Param(key, str(value)[:_LONGEST_PARAM]) for key, value in flatten(config).items()]
-        self._client.log_batch(run_id, params=params)
+        self._batches[run_id].params += [
+            Param(key, str(value)[:_LONGEST_PARAM]) for key, value in flatten(config).items()
+        ]
 
     def _send_end(self, event: Event, time: int) -> None:
         run_id = self._runs[event["trial"]]
-        tags = [RunTag(_STATE, event["state"])]
+        tags = self._batches[run_id].tags
+        tags[_STATE] = event["state"]
         if event["reason"]:
-            tags.append(RunTag("reason", event["reason"]))
-        self._client.log_batch(run_id, tags=tags)
+            tags["reason"] = event["reason"]
+        self._flush_run(run_id)
         sheet = self._folder.trial(event["trial"]) / "samples.png"
         if sheet.exists():
             self._client.log_artifact(run_id, str(sheet))
         self._client.set_terminated(run_id, _STATUS[event["state"]], time)
+
+    def _flush(self) -> None:
+        """Sends what waits, and notes that all that was read is delivered."""
+        for run_id in list(self._batches):
+            self._flush_run(run_id)
+        if self._read > self._delivered:
+            self._delivered = self._read
+            write_atomically(self._folder.delivery, json.dumps({"delivered": self._delivered}))
+
+    def _flush_run(self, run_id: str) -> None:
+        batch = self._batches.pop(run_id)
+        tags = [RunTag(key, value) for key, value in batch.tags.items()]
+        first, *more = _chunks(batch.metrics, _MOST_METRICS) or [[]]
+        self._client.log_batch(run_id, first, batch.params, tags)
+        for metrics in more:
+            self._client.log_batch(run_id, metrics)
 
     def _find_or_create_parent(self, first: Event) -> None:
         """Finds what earlier deliveries made, by tags, or makes the experiment and its parent run.
@@ -193,8 +226,9 @@ class Delivery:
         except FileNotFoundError:
             return 0
 
-    def _save_offset(self) -> None:
-        write_atomically(self._folder.delivery, json.dumps({"delivered": self._delivered}))
+
+def _chunks(metrics: list[Metric], most: int) -> list[list[Metric]]:
+    return [metrics[i : i + most] for i in range(0, len(metrics), most)]
 
 
 def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -20,6 +20,7 @@ lint: .venv/installed-dev
 
 docs: .venv/installed-dev
 	@$(BIN)/python tools/study_reference.py
+	@$(BIN)/python tools/result_tables.py
 
 clean:
 	rm -rf .venv

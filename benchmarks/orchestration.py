@@ -1,46 +1,32 @@
-"""What a search costs beside its trials.
+"""What a search costs beside its trials, ours and the stock recipe, on real Ray.
 
     python -m benchmarks.orchestration
 
-First ours and the stock recipe on real Ray, with trials that train nothing: from three studies that
-differ in trials and in reports follow seconds a trial and seconds a report, all that comes before
-the first report left out. Then our coordinator alone, journal and Optuna's storage on the disk, as
-a study grows.
+Trials train nothing. From three studies that differ in trials and in reports follow seconds a trial
+and seconds a report, all that comes before the first report left out. Every study runs three times,
+and the middle counts: what is left is small against the noise of starting and stopping processes.
 """
 
 from __future__ import annotations
 
-import json
 import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
-
-import optuna
-import psutil
-from optuna.trial import TrialState
+from statistics import median
 
 from benchmarks import idle
-from benchmarks.curves.measure import STUDY, sobol_configurations
+from benchmarks.curves.measure import STUDY
 from benchmarks.output import device, write_result
-from tune_diffreg.results import StudyFolder
-from tune_diffreg.search.coordinator import Coordinator
-from tune_diffreg.search.proposals import Proposals, to_optuna
-from tune_diffreg.search.storage import open_storage
 from tune_diffreg.study import Study, read_study
 
-FEW, MANY = 4, 40
+FEW, MANY = 4, 24
 """Trials of the studies on Ray."""
 SHORT, LONG = 4, 24
 """Reports of each trial."""
-SIZES = (100, 1_000, 10_000)
-GROWTH = {"tpe": 10_000, "random": 10_000, "gp": 1_000}
-"""Sampler -> the largest size: a Gaussian process costs the cube of the trials."""
-_MEASURED = 50
-"""Trials that are timed at each size."""
+_REPEATS = 3
 _STEP = 32
 _TARGET = 10
 
@@ -64,7 +50,7 @@ def study_of(trials: int, reports: int, sampler: str = "tpe") -> Study:
 def on_ray(run: Callable[[Study, Path], float]) -> dict[str, float]:
     """Seconds a trial, and a report more, of one of the two."""
     few, many, long = (
-        _seconds(run, study_of(trials, reports))
+        median(_seconds(run, study_of(trials, reports)) for _ in range(_REPEATS))
         for trials, reports in ((FEW, SHORT), (MANY, SHORT), (MANY, LONG))
     )
     return {
@@ -76,113 +62,24 @@ def on_ray(run: Callable[[Study, Path], float]) -> dict[str, float]:
 
 def _seconds(run: Callable[[Study, Path], float], study: Study) -> float:
     """Wall time from the first report to the end, in a process of its own."""
-    with tempfile.TemporaryDirectory() as scratch, _one_process() as processes:
-        first = processes.submit(run, study, Path(scratch)).result()
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process,
+    ):
+        first = process.submit(run, study, Path(scratch)).result()
         return time.time() - first
 
 
-def _one_process() -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1)
-
-
-def at_size(trials: int, sampler: str) -> dict[str, Any]:
-    """Milliseconds of a coordinator that knows `trials` trials already."""
-    study = study_of(trials + _MEASURED, SHORT, sampler)
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = StudyFolder(Path(scratch), study.name)
-        folder.create(study)
-        with _one_process() as processes:  # for each, so that memory is the coordinator's alone
-            processes.submit(_prefill, study, folder, trials).result()
-            measured = processes.submit(_drive, study, folder).result()
-    return {"trials": trials, "sampler": sampler, **measured}
-
-
-def _drive(study: Study, folder: StudyFolder) -> dict[str, float]:
-    """What a resume costs, and the trials after it."""
-    at_first = psutil.Process().memory_info().rss
-    start = time.monotonic()
-    coordinator = Coordinator(study, folder, lambda _: None)
-    restored = time.monotonic() - start
-    asking = reporting = 0.0
-    reports = 0
-    while True:
-        start = time.monotonic()
-        assignment = coordinator.next_trial()
-        asking += time.monotonic() - start
-        if assignment is None:
-            break
-        start = time.monotonic()
-        for rung in study.rungs():
-            reports += 1
-            scores = _scores(assignment.trial_id, rung)
-            if not coordinator.report(assignment.trial_id, rung, 1.0, scores).goes_on:
-                break
-        reporting += time.monotonic() - start
-    return {
-        "proposal_ms": round(1e3 * asking / _MEASURED, 1),
-        "report_ms": round(1e3 * reporting / reports, 1),
-        "resume_s": round(restored, 2),
-        "memory_mb": round((psutil.Process().memory_info().rss - at_first) / 2**20),
-        "journal_mb": round(folder.journal.stat().st_size / 2**20, 2),
-    }
-
-
-def _scores(trial_id: str, images: int) -> dict[str, float]:
-    """As many numbers as a trial reports, different for each."""
-    value = 1000 / images + int(trial_id[1:]) * 0.618 % 1
-    names = ("memorized_fraction", "heldout_memorized_fraction", "validation_loss", "train_loss")
-    return {"fd_digits_cnn": value, "loss_gap": value / 7, **dict.fromkeys(names, value / 3)}
-
-
-def _prefill(study: Study, folder: StudyFolder, trials: int) -> None:
-    """A study of so many trials, one in eight complete, in Optuna's storage and in the journal."""
-    Proposals(study, folder.proposals, set())  # makes Optuna's study
-    known = optuna.load_study(study_name=study.name, storage=open_storage(folder.proposals))
-    distributions = {path: to_optuna(path, d) for path, d in study.search.space.items()}
-    events: list[dict[str, Any]] = [{"event": "session", "provenance": {}}]
-    for number, values in enumerate(sobol_configurations(study, trials)):
-        name, complete = f"t{number:04d}", number % 8 == 0
-        reached = study.rungs() if complete else study.rungs()[:1]
-        last = _scores(name, reached[-1])["fd_digits_cnn"]
-        known.add_trial(
-            optuna.trial.create_trial(
-                state=TrialState.COMPLETE if complete else TrialState.PRUNED,
-                params=values,
-                distributions={path: distributions[path] for path in values},
-                value=last,
-                intermediate_values={r: _scores(name, r)["fd_digits_cnn"] for r in reached},
-            )
-        )
-        start = {"values": values, "baseline": None, "control": False, "proposal": number}
-        events.append({"event": "start", "trial": name, **start})
-        for rung in reached:
-            decision = "complete" if rung == study.rungs()[-1] else "continue"
-            report = {"images": rung, "seconds": 1.0, "scores": _scores(name, rung)}
-            decided = {"decision": decision if complete else "prune"}
-            events.append({"event": "report", "trial": name, **report, **decided})
-        state = "complete" if complete else "pruned"
-        events.append({"event": "end", "trial": name, "state": state, "reason": None})
-    lines = (json.dumps({"time": 0.0, **event}) for event in events)
-    folder.journal.write_text("\n".join(lines) + "\n")
-
-
 def main() -> None:
-    """Measures both parts and writes the result."""
-    sizes = []
-    for sampler, most in GROWTH.items():
-        for trials in (size for size in SIZES if size <= most):
-            sizes.append(at_size(trials, sampler))
-            print(sizes[-1], flush=True)
-    ours, stock = on_ray(idle.run_ours), on_ray(idle.run_stock)
-    print({"ours": ours, "stock recipe": stock}, flush=True)
+    """Measures both and writes the result."""
+    arms = {"ours": on_ray(idle.run_ours), "stock recipe": on_ray(idle.run_stock)}
+    ours, stock = arms.values()
+    print(arms, flush=True)
     write_result(
         "orchestration",
         {
             "device": device(),
-            "rows": [
-                *({"arm": name, **row} for name, row in (("ours", ours), ("stock recipe", stock))),
-                *({"arm": "our coordinator alone", **row} for row in sizes),
-            ],
+            "rows": [{"arm": name, **row} for name, row in arms.items()],
             "targets": {
                 f"stock recipe against ours, {unit.replace('_', ' ')}": {
                     "target": _TARGET,

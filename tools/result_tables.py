@@ -113,7 +113,7 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], Table]]] = {
     "unconstrained": ("search", lambda result: workers_table(result, constrained=False)),
     "surrogate": ("search", surrogate_table),
     "orchestration": ("orchestration", orchestration_table),
-    "growth": ("orchestration", growth_table),
+    "growth": ("growth", growth_table),
 }
 
 

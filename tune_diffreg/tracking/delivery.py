@@ -40,7 +40,7 @@ _KIND = {"mlflow.experimentKind": "custom_model_development"}
 _PART_OF_A_SCORE = ("data_sha256", "features", "features_sha256")
 _LONGEST_PARAM = 6000  # MLflow refuses a longer value
 _MOST_METRICS = 500  # of at most 1,000 entries that it takes in a request
-_MOST_WAITING = 50  # runs with something to send, before it is sent
+_MOST_WAITING = 200  # events, before they are sent
 
 for _name in ("mlflow", "alembic"):
     logging.getLogger(_name).setLevel(logging.ERROR)
@@ -80,7 +80,8 @@ class Delivery:
         Raises:
             Exception: whatever MLflow raises; nothing is lost, and another delivery goes on.
         """
-        for event, offset in events_from(self._folder.journal, self._read):
+        events = events_from(self._folder.journal, self._read)
+        for number, (event, offset) in enumerate(events, 1):
             if not self._parent:
                 self._find_or_create_parent(event)
             apply(self._records, event)
@@ -88,8 +89,8 @@ class Delivery:
             self._read = offset
             if offset > self._delivered:
                 self._send(event)
-                if len(self._batches) >= _MOST_WAITING:
-                    self._flush()
+            if number % _MOST_WAITING == 0:
+                self._flush()
         self._flush()
 
     def waiting(self) -> int:

@@ -14,6 +14,7 @@ _LOOKS = {
     "pruned": ("#999999", "x", "dot"),
     "failed": ("#D55E00", "triangle-up", "dash"),
     "running": ("#009E73", "diamond", "dashdot"),
+    "paused": ("#CC79A7", "square", "longdash"),
 }
 
 

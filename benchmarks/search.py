@@ -197,7 +197,7 @@ def main() -> None:
         waiting = [pool.submit(play, run) for run in missing]
         for number, finished in enumerate(as_completed(waiting), 1):
             rows.append(finished.result())
-            if number % 50 == 0 or number == len(missing):
+            if number % 10 == 0 or number == len(missing):
                 write_atomically(RUNS, pd.DataFrame(rows).to_csv(index=False))
                 print(f"{number} of {len(missing)}", flush=True)
     write_search(pd.DataFrame(rows), {flag: truth(flag) for flag in (True, False)})

@@ -19,7 +19,7 @@ from benchmarks.surrogate import COPIES, OBJECTIVE
 from tune_diffreg.results import StudyFolder, leading_trial
 from tune_diffreg.search.coordinator import Coordinator
 from tune_diffreg.search.proposals import Proposals, to_optuna
-from tune_diffreg.seeds import derive
+from tune_diffreg.search.samplers import proposal_seed
 from tune_diffreg.study import Distribution, Study
 
 # What a tenth of a point too many copies costs is more than what it can gain.
@@ -30,7 +30,7 @@ class Multivariate(Proposals):
     """Optuna's own default: one density over all settings together."""
 
     def _sample_as(self, number: int) -> None:
-        seed = derive(self._study.search.seed, "proposal", number) % 2**32
+        seed = proposal_seed(self._study.search, number)
         self._optuna.sampler = optuna.samplers.TPESampler(seed=seed)
 
 

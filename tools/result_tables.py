@@ -83,7 +83,6 @@ def orchestration_table(result: dict[str, Any]) -> Table:
     return table + [
         [row["arm"], f"{row['seconds_a_trial']:.2f}", f"{row['seconds_a_report']:.4f}"]
         for row in result["rows"]
-        if "seconds_a_trial" in row
     ]
 
 
@@ -102,7 +101,6 @@ def growth_table(result: dict[str, Any]) -> Table:
             f"{row['journal_mb']:.1f}",
         ]
         for row in result["rows"]
-        if "proposal_ms" in row
     ]
 
 

@@ -21,7 +21,6 @@ class Journal:
     """Appends to a journal file. One process at a time; `StudyFolder.lock` sees to that."""
 
     def __init__(self, path: Path) -> None:
-        path.touch()
         cut_torn_line(path)
         self._file = path.open("ab")
 
@@ -38,7 +37,11 @@ class Journal:
 
 
 def cut_torn_line(path: Path) -> None:
-    """Removes a last line without its end, which was being written when the machine went down."""
+    """Removes a last line without its end, which was being written when the machine went down.
+
+    Makes the file where there is none.
+    """
+    path.touch()
     content = path.read_bytes()
     whole = content.rfind(b"\n") + 1
     if whole < len(content):

@@ -109,9 +109,14 @@ def _goodness(trial: FrozenTrial) -> tuple[float, bool, float, float]:
     return violation, True, -step, value
 
 
+def proposal_seed(search: Search, number: int) -> int:
+    """The seed of proposal `number`, in the 32 bits that Optuna's samplers take."""
+    return derive(search.seed, "proposal", number) % 2**32
+
+
 def build_sampler(search: Search, number: int) -> BaseSampler:
     """The sampler of proposal `number`."""
-    seed = derive(search.seed, "proposal", number) % 2**32
+    seed = proposal_seed(search, number)
     if search.sampler == "random":
         return RandomSampler(seed=seed)
     if search.sampler == "gp":

@@ -15,7 +15,6 @@ from tune_diffreg.results.journal import cut_torn_line
 
 def open_storage(path: Path) -> JournalStorage:
     """Opens or makes the file, to write to it; one process at a time, as for the study's folder."""
-    path.touch()
     cut_torn_line(path)
     return JournalStorage(JournalFileBackend(str(path), lock_obj=_FolderIsLocked(str(path))))
 

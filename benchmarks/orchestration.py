@@ -22,7 +22,7 @@ from benchmarks.curves.measure import STUDY
 from benchmarks.output import device, write_result
 from tune_diffreg.study import Study, read_study
 
-FEW, MANY = 4, 24
+FEW, MANY = 4, 44
 """Trials of the studies on Ray."""
 SHORT, LONG = 4, 24
 """Reports of each trial."""

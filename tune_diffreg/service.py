@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shlex
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from tune_diffreg.search.cluster import (
     ray_cluster,
 )
 from tune_diffreg.search.controller import Preparation, prepare, run_search
+from tune_diffreg.search.cost import measure
 from tune_diffreg.search.warm_start import check_warm_start
 from tune_diffreg.study import Study
 from tune_diffreg.terminal import open_display, result_table
@@ -80,7 +82,10 @@ def prepare_with_progress(study: Study, console: Console) -> Preparation:
 
 
 def plan(study: Study, preparation: Preparation, address: str | None) -> dict[str, Any]:
-    """What a run of the study on this machine, or on the cluster at `address`, would do."""
+    """What a run of the study on this machine, or on the cluster at `address`, would do.
+
+    What a trial costs is measured on this machine alone.
+    """
     check_cluster(study, address)
     check_warm_start(study)
     if address is None:
@@ -89,6 +94,7 @@ def plan(study: Study, preparation: Preparation, address: str | None) -> dict[st
         with ray_cluster(address):
             concurrent = concurrent_trials(study)
     heldout = preparation.materials.reference.heldout_memorized_fraction
+    cost = None if address else measure(study, preparation.materials, study.resources)
     return {
         "study": study.name,
         "trials": study.search.trials,
@@ -102,6 +108,7 @@ def plan(study: Study, preparation: Preparation, address: str | None) -> dict[st
         "constraints": {name: bound.max for name, bound in study.objective.constraints.items()},
         "heldout_memorized_fraction": heldout,
         "duplicates": preparation.duplicates,
+        "cost": cost and {**asdict(cost), "trials_per_gpu": cost.trials_per_gpu},
     }
 
 

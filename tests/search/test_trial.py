@@ -37,9 +37,9 @@ def test_a_trial_goes_on_from_its_checkpoint_to_the_same_scores(tmp_path: Path) 
 
     first = Trial(study, materials, CPU)
     first.train(until=320)
-    first.save_checkpoint(tmp_path)
+    first.save(tmp_path)
     second = Trial(study, materials, CPU)
-    second.load_checkpoint(tmp_path)
+    second.load(tmp_path)
     assert second.images_seen == 320
     assert second.seconds == first.seconds
     second.train(until=640)

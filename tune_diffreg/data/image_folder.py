@@ -10,7 +10,9 @@ import torch
 from torchvision.io import ImageReadMode, decode_image
 from torchvision.transforms.v2 import functional as F
 
+from tune_diffreg.data.cache import cached, fingerprint
 from tune_diffreg.errors import InputError
+from tune_diffreg.images import Images
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".gif", ".webp")
 _NAMED = 5
@@ -19,14 +21,19 @@ Progress = Callable[[int, int], None]
 
 
 def image_folder(
-    root: Path, channels: int, size: int, progress: Progress | None = None
-) -> torch.Tensor:
+    root: Path,
+    channels: int,
+    size: int,
+    progress: Progress | None = None,
+    cache: Path | None = None,
+) -> Images:
     """All images below `root`, `(N, channels, size, size) uint8`, in the order of their paths.
 
     The shorter side is resized to `size` with antialiasing and the centre is cut out.
 
     Args:
         progress: called with (images read, images in all) after each one.
+        cache: a file to keep them in; they are mapped from it and take no memory.
 
     Raises:
         InputError: no folder, no images in it, or images that cannot be read, by name.
@@ -36,11 +43,32 @@ def image_folder(
     paths = sorted(_image_paths(root))
     if not paths:
         raise InputError(f"data.path: no images ({', '.join(EXTENSIONS)}) in or below {root}")
-    images = torch.empty((len(paths), channels, size, size), dtype=torch.uint8)
+    shape = (len(paths), channels, size, size)
+    reading = _read_all(root, paths, channels, size, progress)
+    if cache is not None:
+        try:
+            key = fingerprint(root, paths)
+        except FileNotFoundError:  # a link to nowhere; reading names it
+            key = ""
+        return cached(cache, key, shape, reading)
+    images = torch.empty(shape, dtype=torch.uint8)
+    for index, image in enumerate(reading):
+        images[index] = image
+    return images
+
+
+def _read_all(
+    root: Path, paths: list[Path], channels: int, size: int, progress: Progress | None
+) -> Iterator[torch.Tensor]:
+    """Image after image; at the end it names those that cannot be read.
+
+    Raises:
+        InputError: some cannot be read.
+    """
     unreadable = []
     for index, path in enumerate(paths):
         try:
-            images[index] = _read(path, channels, size)
+            yield _read(path, channels, size)
         except (RuntimeError, OSError, ValueError):
             unreadable.append(str(path.relative_to(root)))
         if progress is not None:
@@ -52,7 +80,6 @@ def image_folder(
             f"data.path: {len(unreadable)} of {len(paths)} images in {root} cannot be read: "
             f"{names}; repair or remove them"
         )
-    return images
 
 
 def _image_paths(root: Path) -> Iterator[Path]:

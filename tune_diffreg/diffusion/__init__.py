@@ -1,8 +1,18 @@
 """Training ONE denoiser: schedule, model, regularisation, augmentation, trainer, sampling."""
 
-from tune_diffreg.diffusion.loss import denoising_loss
+from tune_diffreg.diffusion.branches import Branch
+from tune_diffreg.diffusion.network import Network, check_model
 from tune_diffreg.diffusion.sampling import latents, sample
 from tune_diffreg.diffusion.schedule import ddim_scheduler
 from tune_diffreg.diffusion.trainer import Diverged, Trainer
 
-__all__ = ["Diverged", "Trainer", "ddim_scheduler", "denoising_loss", "latents", "sample"]
+__all__ = [
+    "Branch",
+    "Diverged",
+    "Network",
+    "Trainer",
+    "check_model",
+    "ddim_scheduler",
+    "latents",
+    "sample",
+]

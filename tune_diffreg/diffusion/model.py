@@ -1,16 +1,93 @@
-"""The denoiser: diffusers' U-Net, plain, so that plain diffusers loads what we train."""
+"""The denoiser: diffusers' U-Net, plain, so that plain diffusers loads it, or one's own model."""
 
 from __future__ import annotations
 
-import torch
-from diffusers import UNet2DModel
+import importlib
+from typing import Any
 
+import torch
+from diffusers import DiTTransformer2DModel, UNet2DModel
+from torch import nn
+
+from tune_diffreg.errors import InputError
 from tune_diffreg.seeds import derive
 from tune_diffreg.study import Model
 
 
-def build_unet(model: Model, seed: int) -> UNet2DModel:
-    """A freshly initialised U-Net whose weights depend on `seed` alone."""
+def build_model(model: Model, seed: int) -> nn.Module:
+    """A freshly initialised model whose weights depend on `seed` alone.
+
+    Raises:
+        InputError: the factory cannot be imported, fails, or returns no module.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(seed, "initial weights"))
-        return UNet2DModel(out_channels=model.in_channels, **model.model_dump())
+        if model.factory is None:
+            unet: nn.Module = UNet2DModel(out_channels=model.in_channels, **model.unet_arguments)
+            return unet
+        return _from_factory(model, model.factory)
+
+
+def predict(model: nn.Module, noisy: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
+    """The model's prediction for `noisy` `(N, C, H, W)` at `timesteps` `(N,)`.
+
+    A model of one's own is called with these two and returns a tensor, or an object that has it as
+    `sample`, as diffusers' do.
+    """
+    if isinstance(model, DiTTransformer2DModel):
+        output = model(noisy, timesteps, torch.zeros_like(timesteps))  # of one class, all
+    else:
+        output = model(noisy, timesteps)
+    predicted: torch.Tensor = output if isinstance(output, torch.Tensor) else output.sample
+    return predicted
+
+
+@torch.no_grad()
+def try_out(model: nn.Module, settings: Model) -> None:
+    """Calls a model of one's own once, on the CPU.
+
+    Raises:
+        InputError: it cannot be called as a denoiser, or returns another shape.
+    """
+    shape = (2, settings.in_channels, settings.sample_size, settings.sample_size)
+    try:
+        output = predict(model, torch.zeros(shape), torch.tensor([0, 1]))
+    except Exception as error:
+        raise InputError(
+            f"model.factory {settings.factory}: the model cannot be called with images "
+            f"{shape} and timesteps (2,): {_in_a_line(error)}"
+        ) from None
+    if tuple(output.shape) != shape:
+        raise InputError(
+            f"model.factory {settings.factory}: for images {shape} the model returns "
+            f"{tuple(output.shape)}; a denoiser returns what it was given in shape"
+        )
+
+
+def _from_factory(model: Model, factory: str) -> nn.Module:
+    where = f"model.factory {factory}"
+    module, name = factory.split(":")
+    try:
+        function: Any = getattr(importlib.import_module(module), name)
+    except ImportError as error:
+        raise InputError(
+            f"{where}: {module} cannot be imported ({_in_a_line(error)}); it must be installed, "
+            "or lie in the folder that the command is given in"
+        ) from None
+    except AttributeError:
+        raise InputError(f"{where}: {module} has no {name!r}") from None
+    except Exception as error:
+        raise InputError(f"{where}: importing {module} failed: {_in_a_line(error)}") from None
+    try:
+        built = function(
+            in_channels=model.in_channels, sample_size=model.sample_size, **model.arguments
+        )
+    except Exception as error:
+        raise InputError(f"{where}: {_in_a_line(error)}") from None
+    if not isinstance(built, nn.Module):
+        raise InputError(f"{where} returned {type(built).__name__}, not a torch.nn.Module")
+    return built
+
+
+def _in_a_line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import torch
-from diffusers import DDIMScheduler, UNet2DModel
+from diffusers import DDIMScheduler
+
+from tune_diffreg.diffusion.loss import Predict
 
 
 def latents(first: int, count: int, shape: tuple[int, ...]) -> torch.Tensor:
@@ -20,21 +22,34 @@ def latents(first: int, count: int, shape: tuple[int, ...]) -> torch.Tensor:
     )
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def sample(
-    model: UNet2DModel,
+    predict: Predict,
     scheduler: DDIMScheduler,
     noise: torch.Tensor,
     steps: int,
     batch_size: int = 256,
 ) -> torch.Tensor:
-    """Images `(N, C, H, W) uint8` on the CPU, denoised from `noise` of the same shape."""
+    """Images `(N, C, H, W) uint8` on the CPU, denoised from `noise` of the same shape.
+
+    Args:
+        noise: on the model's device.
+    """
     scheduler.set_timesteps(steps)
     finished = []
     for batch in noise.split(batch_size):
-        images = batch.to(model.device)
+        images = _filled(batch, min(batch_size, len(noise)))
         for t in scheduler.timesteps:
-            images = scheduler.step(model(images, t).sample, t, images).prev_sample
+            predicted = predict(images, t.to(noise.device).expand(len(images)))
+            images = scheduler.step(predicted, t, images).prev_sample
+        images = images[: len(batch)]
         # Rounded as diffusers' pipelines do before they hand out pictures.
         finished.append(((images / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).cpu())
     return torch.cat(finished)
+
+
+def _filled(batch: torch.Tensor, size: int) -> torch.Tensor:
+    """The last batch filled up by repeating, so that all have one shape and one compiled graph."""
+    if len(batch) == size:
+        return batch
+    return batch[torch.arange(size) % len(batch)]

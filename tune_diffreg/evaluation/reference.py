@@ -10,6 +10,7 @@ from tune_diffreg.errors import InputError
 from tune_diffreg.evaluation.features import FeatureExtractor
 from tune_diffreg.evaluation.frechet import GaussianStatistics, frechet_distance
 from tune_diffreg.evaluation.memorization import distance_ratios, memorized_fraction
+from tune_diffreg.images import Images
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Reference:
     Made once a study; trials only read it.
     """
 
-    train: torch.Tensor
+    train: Images
     statistics: GaussianStatistics
     distance_name: str
     heldout_memorized_fraction: float
@@ -28,7 +29,7 @@ class Reference:
     @classmethod
     def of(
         cls,
-        train: torch.Tensor,
+        train: Images,
         heldout: torch.Tensor,
         extractor: FeatureExtractor,
         distance_name: str,

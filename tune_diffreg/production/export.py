@@ -10,9 +10,10 @@ from pathlib import Path
 
 from diffusers import DDPMPipeline, UNet2DModel
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_model
+from torch import nn
 
-from tune_diffreg.diffusion.model import build_unet
+from tune_diffreg.diffusion.model import build_model
 from tune_diffreg.diffusion.schedule import ddim_scheduler
 from tune_diffreg.errors import InputError
 from tune_diffreg.results import Best, StudyFolder, read_best
@@ -34,7 +35,7 @@ def export(folder: StudyFolder, output: Path) -> Best:
         )
     best = read_best(folder.best)
     weights = folder.trial(best.trial_id) / MODEL
-    model = build_unet(best.config.model, best.config.training.seed)
+    model = build_model(best.config.model, best.config.training.seed)
     try:
         model.load_state_dict(load_file(weights))
     except (OSError, SafetensorError, RuntimeError) as error:
@@ -45,9 +46,18 @@ def export(folder: StudyFolder, output: Path) -> Best:
     return best
 
 
-def save_pipeline(model: UNet2DModel, config: TrialConfig, path: Path) -> None:
-    """A diffusers pipeline with the averaged weights and the deterministic DDIM scheduler."""
-    DDPMPipeline(unet=model, scheduler=ddim_scheduler(config.diffusion)).save_pretrained(path)
+def save_pipeline(model: nn.Module, config: TrialConfig, path: Path) -> None:
+    """A diffusers pipeline with the averaged weights and the deterministic DDIM scheduler.
+
+    There is no pipeline for a model of one's own: its folder holds `model.safetensors`, for the
+    module that its factory makes, and the scheduler.
+    """
+    scheduler = ddim_scheduler(config.diffusion)
+    if isinstance(model, UNet2DModel):
+        DDPMPipeline(unet=model, scheduler=scheduler).save_pretrained(path)
+        return
+    scheduler.save_pretrained(path / "scheduler")
+    save_model(model, str(path / MODEL))
 
 
 @contextmanager

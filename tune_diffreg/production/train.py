@@ -46,6 +46,6 @@ def train(best: Best, output: Path, progress: Callable[[int, int], None]) -> Tra
         progress(images, images)
         scores, samples = trial.evaluate()
         save_sheet(samples, unfinished / SAMPLES)
-        save_pipeline(trial.trainer.ema_model, best.config, unfinished / PIPELINE)
+        save_pipeline(trial.trainer.network.averaged, best.config, unfinished / PIPELINE)
         (unfinished / "scores.json").write_text(to_json(scores))
     return Trained(scores, splits.digest == best.provenance.get("data_sha256"))

@@ -10,8 +10,15 @@ from typing import Any
 import torch
 from ray import tune
 
-from tune_diffreg.diffusion import Diverged
-from tune_diffreg.search.trial import SAMPLES, Materials, Trial, device_for, save_sheet
+from tune_diffreg.diffusion import Diverged, Network
+from tune_diffreg.search.trial import (
+    SAMPLES,
+    Materials,
+    Trial,
+    bound_memory,
+    device_for,
+    save_sheet,
+)
 from tune_diffreg.study import Resources, TrialConfig
 
 # A result at least this often, so that the display moves and an interrupt is heeded.
@@ -40,6 +47,8 @@ class TrialActor(tune.Trainable):
         assert shared is not None
         self._shared = shared
         torch.set_num_threads(shared.resources.cpu)
+        bound_memory(shared.resources)
+        self._network: Network | None = None
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -51,6 +60,8 @@ class TrialActor(tune.Trainable):
             return self._advance()
         except Diverged as error:
             return self._result(failure=str(error))
+        except torch.OutOfMemoryError:
+            return self._result(failure=self._out_of_memory())
         except Exception as error:
             return self._result(failure=" ".join(f"{type(error).__name__}: {error}".split()))
 
@@ -72,8 +83,9 @@ class TrialActor(tune.Trainable):
     def _advance(self) -> dict[str, Any]:
         if self._trial is None:  # here and not in `setup`, so that its errors are the trial's
             device = device_for(self._shared.resources)
-            self._trial = Trial(self._config, self._shared.materials, device)
-            self._trial.load_checkpoint(self._folder)
+            self._trial = Trial(self._config, self._shared.materials, device, self._network)
+            self._network = self._trial.trainer.network
+            self._trial.load(self._folder)
             # A trial goes on past a rung only when its report has been dealt with, so one that is
             # a batch beyond it needs no second report (Ray restarts with what it knew at first).
             batch = self._config.training.batch_size
@@ -92,6 +104,19 @@ class TrialActor(tune.Trainable):
             self._trial.save_model(self._folder)
         return self._result(rung=rung, scores=scores)
 
+    def _out_of_memory(self) -> str:
+        """Frees what the trial holds, so that the next one has it; says what to change."""
+        images, seconds = self._result().values()
+        self._trial = self._network = None
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        resources = self._shared.resources
+        return (
+            f"out of memory on the device by {images:,} images seen ({seconds:.0f} s): with "
+            f"training.batch_size {self._config.training.batch_size} a trial does not fit into "
+            f"resources.gpu {resources.gpu:g} of a GPU; lower the batch size or raise the share"
+        )
+
     def _save_if_cheap(self) -> None:
         if self._save_cost <= CHECKPOINT_SHARE * (time.monotonic() - self._saved_at):
             self._save()
@@ -99,7 +124,7 @@ class TrialActor(tune.Trainable):
     def _save(self) -> None:
         assert self._trial is not None
         start = time.monotonic()
-        self._trial.save_checkpoint(self._folder)
+        self._trial.save(self._folder)
         self._saved_at = time.monotonic()
         self._save_cost = self._saved_at - start
 

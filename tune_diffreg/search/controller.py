@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Any
 
 from tune_diffreg.data.image_folder import Progress
+from tune_diffreg.diffusion import check_model
 from tune_diffreg.errors import InputError
 from tune_diffreg.results import (
     StudyFolder,
@@ -22,9 +23,10 @@ from tune_diffreg.results import (
     wall_seconds,
     write_results,
 )
+from tune_diffreg.search.checkpoint import remove_checkpoints
 from tune_diffreg.search.cluster import ray_cluster, trial_slots
 from tune_diffreg.search.coordinator import Coordinator, Listener
-from tune_diffreg.search.trial import CHECKPOINT, Materials, load_materials
+from tune_diffreg.search.trial import Materials, load_materials
 from tune_diffreg.study import Study
 
 # How often a trial is started again after its process died before it counts as failed.
@@ -46,6 +48,7 @@ def prepare(study: Study, progress: Progress | None = None) -> Preparation:
     Raises:
         InputError: the data or the extractor's weights cannot be used.
     """
+    check_model(study.model, conditional=study.may_be("augmentation.conditional", True))
     splits, materials = load_materials(study, study.resources.cpu, progress)
     provenance = {
         "data_sha256": splits.digest,
@@ -145,12 +148,12 @@ def _run_on_ray(
 
 
 def _tidying(folder: StudyFolder, listener: Listener) -> Listener:
-    """Removes the checkpoint of a trial that has ended, then passes the event on."""
+    """Removes the checkpoints of a trial that has ended, then passes the event on."""
 
     def tidy(event: dict[str, Any]) -> None:
         if event["event"] == "end":
             with suppress(OSError):  # one that stays costs space and nothing else
-                (folder.trial(event["trial"]) / CHECKPOINT).unlink()
+                remove_checkpoints(folder.trial(event["trial"]))
         listener(event)
 
     return tidy

@@ -5,12 +5,9 @@ Knows nothing of Ray: `tune-diffreg train` runs the same code as the search.
 
 from __future__ import annotations
 
-import logging
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
-from typing import Any
 
 import torch
 from safetensors.torch import save
@@ -19,14 +16,13 @@ from torchvision.utils import make_grid
 
 from tune_diffreg.data import Splits, load_splits
 from tune_diffreg.data.image_folder import Progress
-from tune_diffreg.diffusion import Trainer, denoising_loss, latents, sample
+from tune_diffreg.diffusion import Network, Trainer, latents, sample
 from tune_diffreg.evaluation import FeatureExtractor, Reference, load_extractor
-from tune_diffreg.results import replacing, write_atomically
+from tune_diffreg.images import Images
+from tune_diffreg.results import write_atomically
+from tune_diffreg.search.checkpoint import load_checkpoint, save_checkpoint
 from tune_diffreg.study import Resources, TrialConfig
 
-log = logging.getLogger(__name__)
-
-CHECKPOINT = "checkpoint.pt"
 MODEL = "model.safetensors"
 SAMPLES = "samples.png"
 _SHEET = 64
@@ -40,8 +36,8 @@ class Materials:
     The test split is not here: the search never sees it.
     """
 
-    train: torch.Tensor
-    validation: torch.Tensor
+    train: Images
+    validation: Images
     reference: Reference
     extractor: FeatureExtractor
 
@@ -53,7 +49,7 @@ class Materials:
             InputError: the extractor's weights are absent, or a split is too small.
         """
         extractor = load_extractor(config.evaluation)
-        reference = Reference.of(splits.train, splits.validation, extractor, config.distance)
+        reference = Reference.of(splits.train, splits.validation[:], extractor, config.distance)
         return cls(splits.train, splits.validation, reference, extractor)
 
 
@@ -76,14 +72,26 @@ def device_for(resources: Resources) -> torch.device:
     return torch.device("cuda" if resources.gpu > 0 else "cpu")
 
 
+def bound_memory(resources: Resources) -> None:
+    """Lets this process take no more of its GPU than the trial's share, so that others fit."""
+    if 0 < resources.gpu < 1:
+        torch.cuda.set_per_process_memory_fraction(resources.gpu)
+
+
 class Trial:
     """Trains one configuration and scores it when asked to."""
 
-    def __init__(self, config: TrialConfig, materials: Materials, device: torch.device) -> None:
+    def __init__(
+        self,
+        config: TrialConfig,
+        materials: Materials,
+        device: torch.device,
+        network: Network | None = None,
+    ) -> None:
         self.config = config
         self.materials = materials
         materials.extractor.to(device)
-        self.trainer = Trainer(config, materials.train, device)
+        self.trainer = Trainer(config, materials.train, device, network)
         self.seconds = 0.0
 
     @property
@@ -109,54 +117,49 @@ class Trial:
             Diverged: the training loss is not finite.
         """
         start = time.monotonic()
-        self.trainer.check_finite()
-        model, scheduler = self.trainer.ema_model, self.trainer.scheduler
-        settings = self.config.evaluation
-        shape = tuple(self.trainer.images.shape[1:])
-        noise = latents(settings.latents, settings.samples, shape)
-        images = sample(model, scheduler, noise, settings.steps)
-        train_loss = denoising_loss(model, scheduler, self.trainer.images)
-        validation_loss = denoising_loss(
-            model, scheduler, self.materials.validation.to(self.trainer.device)
-        )
+        trainer, settings = self.trainer, self.config.evaluation
+        statistics = trainer.take_statistics()
+        decay, by_band = trainer.choose_average(self.materials.validation)
+        train_loss = trainer.loss_of_average(self.materials.train).mean().item()
+        validation_loss = by_band.mean().item()
+        images = self.denoise(settings.samples, settings.steps)
         scores = {
             **self.materials.reference.score(images, self.materials.extractor),
             "heldout_memorized_fraction": self.materials.reference.heldout_memorized_fraction,
             "validation_loss": validation_loss,
             "train_loss": train_loss,
             "loss_gap": (validation_loss - train_loss) / train_loss,
+            **{f"validation_loss_band_{i}": loss for i, loss in enumerate(by_band.tolist(), 1)},
+            "ema": decay,
+            **statistics,
         }
         self.seconds += time.monotonic() - start
         return scores, images
 
-    def save_checkpoint(self, folder: Path) -> None:
+    def denoise(self, samples: int, steps: int) -> torch.Tensor:
+        """Images `(samples, C, H, W) uint8` of the averaged weights, from the study's latents."""
+        shape = tuple(self.materials.train.shape[1:])
+        noise = latents(self.config.evaluation.latents, samples, shape)
+        network = self.trainer.network
+        noise = noise.to(network.device)
+        return sample(network.predict_averaged, self.trainer.scheduler, noise, steps)
+
+    def save(self, folder: Path) -> None:
         """Keeps all that the rest of the training depends on."""
-        folder.mkdir(parents=True, exist_ok=True)
-        with replacing(folder / CHECKPOINT) as file:
-            torch.save({"trainer": self.trainer.state_dict(), "seconds": self.seconds}, file)
+        save_checkpoint(folder, {"trainer": self.trainer.state_dict(), "seconds": self.seconds})
 
-    def load_checkpoint(self, folder: Path) -> None:
-        """Goes on from the checkpoint in `folder`, if there is one that can be read.
-
-        Starting over instead takes longer and gives the same to the bit.
-        """
-        path = folder / CHECKPOINT
-        try:
-            state: dict[str, Any] = torch.load(
-                path, map_location=self.trainer.device, weights_only=True
-            )
-        except FileNotFoundError:
-            return
-        except (RuntimeError, EOFError, ValueError, OSError, UnpicklingError) as error:
-            log.warning("%s cannot be read (%s); the trial starts over", path, error)
-            return
-        self.trainer.load_state_dict(state["trainer"])
-        self.seconds = state["seconds"]
+    def load(self, folder: Path) -> None:
+        """Goes on from the checkpoint in `folder`, if there is one that is whole."""
+        state = load_checkpoint(folder, self.trainer.device)
+        if state is not None:
+            self.trainer.load_state_dict(state["trainer"])
+            self.seconds = state["seconds"]
 
     def save_model(self, folder: Path) -> None:
         """Keeps the averaged weights: what `export` makes a pipeline of."""
         folder.mkdir(parents=True, exist_ok=True)
-        state = {k: v.contiguous().cpu() for k, v in self.trainer.ema_model.state_dict().items()}
+        weights = self.trainer.network.averaged.state_dict()
+        state = {k: v.contiguous().cpu() for k, v in weights.items()}
         write_atomically(folder / MODEL, save(state))
 
 

@@ -212,6 +212,14 @@ class Study(TrialConfig):
         values = {path: value_at(config, path) for path in self.search_order()}
         return {p: v for p, v in values.items() if self.search.space[p].applies(values)}
 
+    def may_be(self, path: str, value: Any) -> bool:
+        """Whether some trial of the study may have `value` at a dotted path."""
+        searched = self.search.space.get(path)
+        fixed = [self, *map(self.trial_config, self.search.baselines.values())]
+        return (searched is not None and searched.contains(value)) or any(
+            value_at(config, path) == value for config in fixed
+        )
+
     @property
     def most_images(self) -> int:
         """Images seen in a search that prunes nothing, or what it may spend."""

@@ -70,7 +70,20 @@ def plan_table(plan: dict[str, Any]) -> Table:
         table.add_row("until", f"{' or '.join(budget)} are spent".replace("images", "images seen"))
     table.add_row("objective", f"{score_name(plan['objective'])}{'; ' if bounds else ''}{bounds}")
     table.add_row("by chance", f"{chance} of real held-out images count as memorised")
+    if plan["cost"]:
+        table.add_row("a trial", _cost(plan["cost"]))
     return table
+
+
+def _cost(cost: dict[str, Any]) -> str:
+    speed = f"{cost['images_per_second']:,.0f} images/s"
+    text = f"{speed}, {duration(cost['training_seconds'])} at full length, scoring left out"
+    if cost["gpu_share"] is None:
+        return text
+    count = cost["trials_per_gpu"]
+    share = int(100 / count) / 100
+    packed = f"{count} such trials fit, with resources.gpu {share:g}" if count > 1 else ""
+    return f"{text}; memory: {cost['gpu_share']:.0%} of the GPU{'; ' if packed else ''}{packed}"
 
 
 def repeat_table(before: dict[str, float], now: dict[str, float]) -> Table:

@@ -1,0 +1,66 @@
+"""What a trial goes on from, kept such that damage is noticed and costs one step back at most.
+
+A file is `torch.save`'s bytes and their SHA-256. Beside the latest lies the one before it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+
+from tune_diffreg.results import write_atomically
+
+log = logging.getLogger(__name__)
+
+LATEST = "checkpoint.pt"
+BEFORE = "checkpoint.before.pt"
+_DIGEST = hashlib.sha256().digest_size
+
+
+def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
+    """Writes `state`, durably; a crash at any moment leaves a whole checkpoint."""
+    folder.mkdir(parents=True, exist_ok=True)
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    content = buffer.getvalue()
+    latest = folder / LATEST
+    if latest.exists():
+        latest.replace(folder / BEFORE)
+    write_atomically(latest, content + hashlib.sha256(content).digest())
+
+
+def load_checkpoint(folder: Path, device: torch.device) -> dict[str, Any] | None:
+    """The latest state in `folder` that is whole, on `device`; None if there is none.
+
+    Going on from an earlier one takes longer and gives the same to the bit.
+    """
+    for name in (LATEST, BEFORE):
+        path = folder / name
+        try:
+            return _read(path, device)
+        except FileNotFoundError:
+            continue
+        except (RuntimeError, EOFError, ValueError, OSError, UnpicklingError) as error:
+            log.warning("%s cannot be used (%s); the trial goes on from further back", path, error)
+    return None
+
+
+def remove_checkpoints(folder: Path) -> None:
+    """Removes what a trial that has ended no longer needs."""
+    for name in (LATEST, BEFORE):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _read(path: Path, device: torch.device) -> dict[str, Any]:
+    content = memoryview(path.read_bytes())
+    body, digest = content[:-_DIGEST], content[-_DIGEST:]
+    if hashlib.sha256(body).digest() != digest:
+        raise ValueError("its checksum is wrong")
+    state: dict[str, Any] = torch.load(io.BytesIO(body), map_location=device, weights_only=True)
+    return state

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterable
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
 import pandas as pd
@@ -140,8 +140,15 @@ def versions() -> dict[str, str]:
     return {
         "tune-diffreg": tune_diffreg.__version__,
         "python": platform.python_version(),
-        **{package: version(package) for package in _RECORDED_PACKAGES},
+        **{package: found for package in _RECORDED_PACKAGES if (found := _version(package))},
     }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # a machine that only trains may do without it
+        return None
 
 
 def _best(study: Study, record: TrialRecord) -> dict[str, Any]:

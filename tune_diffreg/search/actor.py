@@ -106,13 +106,13 @@ class TrialActor(tune.Trainable):
 
     def _out_of_memory(self) -> str:
         """Frees what the trial holds, so that the next one has it; says what to change."""
-        images, seconds = self._result().values()
+        images = self._result()["images"]
         self._trial = self._network = None
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         resources = self._shared.resources
         return (
-            f"out of memory on the device by {images:,} images seen ({seconds:.0f} s): with "
+            f"out of memory on the device by {images:,} images seen: with "
             f"training.batch_size {self._config.training.batch_size} a trial does not fit into "
             f"resources.gpu {resources.gpu:g} of a GPU; lower the batch size or raise the share"
         )

@@ -45,6 +45,20 @@ def sentence(printed: str) -> str:
         ("nonsense", "write it as key=value"),
         ("resources.gpu=1", "a trial needs 1 CPU cores and 1 GPUs, more than this machine has"),
         ("resources.cpu=1000", "a trial needs 1000 CPU cores"),
+        ("training.ema=[]", "ema is an empty list"),
+        ("training.ema=[0.9, 1.5]", "training.ema"),
+        ("training.precision=half", "should be 'auto', 'fp32' or 'bf16', found 'half'"),
+        ("data.cache=x.u8", "source 'digits' is in memory anyway and takes no 'cache'"),
+        ("augmentation.rotate=200", "less than or equal to 180, found 200"),
+        (
+            "model={in_channels: 1, sample_size: 8, factory: 'no_models:net'}",
+            "model.factory no_models:net: no_models cannot be imported",
+        ),
+        (
+            "model={in_channels: 1, sample_size: 8, factory: net}",
+            "factory must be 'package.module:function', found 'net'",
+        ),
+        ("model.sample_size=9", "sample_size 9 cannot be halved"),
     ],
 )
 def test_a_mistake_in_the_settings(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -17,6 +18,7 @@ from torchvision.transforms.v2.functional import to_pil_image
 
 from tests.conftest import TINY, Command, optuna_trials, run_cli, tiny_run, tiny_study
 from tune_diffreg.diffusion import latents, sample
+from tune_diffreg.diffusion.model import predict
 from tune_diffreg.results import open_study, read_journal, replay
 from tune_diffreg.tracking import local_uri
 
@@ -30,6 +32,10 @@ SCORES = {
     "validation_loss",
     "train_loss",
     "loss_gap",
+    *(f"validation_loss_band_{band}" for band in (1, 2, 3, 4)),
+    "ema",
+    "gradient_norm",
+    "clipped_fraction",
 }
 
 
@@ -215,7 +221,9 @@ def test_the_export_loads_in_plain_diffusers_and_samples_the_same_images(
     generators = [torch.Generator().manual_seed(seed) for seed in range(16)]
     theirs = pipeline(batch_size=16, generator=generators, num_inference_steps=4).images
 
-    ours = sample(pipeline.unet, pipeline.scheduler, latents(0, 16, (1, 8, 8)), steps=4)
+    ours = sample(
+        partial(predict, pipeline.unet), pipeline.scheduler, latents(0, 16, (1, 8, 8)), steps=4
+    )
     assert [image.tobytes() for image in theirs] == [to_pil_image(i).tobytes() for i in ours]
     sheet = (finished / "digits" / "trials" / best["trial_id"] / "samples.png").read_bytes()
     assert sheet.startswith(b"\x89PNG")
@@ -267,4 +275,9 @@ def test_check_prints_the_plan_and_starts_nothing(tmp_path: Path, command: Comma
     assert found["images_at_most"] == 8 * 1280
     assert found["concurrent_trials"] >= 1
     assert found["baselines"] == ["unregularized", "published"]
+    assert found["cost"]["images_per_second"] > 10
+    assert found["cost"]["training_seconds"] == pytest.approx(
+        1280 / found["cost"]["images_per_second"]
+    )
+    assert found["cost"]["gpu_share"] is None
     assert not list(tmp_path.iterdir())

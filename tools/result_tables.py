@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "benchmarks.md")
+DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "training.md")
 RESULTS = ROOT / "benchmarks" / "results"
 _AT = 16
 _SHARES = ((10, "top 10 %"), (5, "top 5 %"), (1, "top 1 %"))
@@ -104,6 +104,41 @@ def growth_table(result: dict[str, Any]) -> Table:
     ]
 
 
+def knobs_table(result: dict[str, Any]) -> Table:
+    """Each knob alone, at each number of training images."""
+    head = ["knob", "images", "memorised", "validation loss", "FD"]
+    return [head] + [
+        [
+            row["knob"],
+            str(row["size"]),
+            _changed(row, "memorized_fraction", 100, ".1f", " %"),
+            _changed(row, "validation_loss", 1, ".3f"),
+            _changed(row, "fd_digits_cnn", 1, ".1f"),
+        ]
+        for row in sorted(result["rows"], key=lambda row: int(row["size"]))
+    ]
+
+
+def _changed(row: Row, score: str, scale: float, digits: str, unit: str = "") -> str:
+    """A mean and, in brackets, its change and how far that is sure; bold where it is not 0."""
+    mean = f"{row[score] * scale:{digits}}{unit}"
+    change = row.get(f"{score}_change")
+    if change is None:
+        return mean
+    text = f"({change['mean'] * scale:+{digits}} ± {change['reach'] * scale:{digits}})"
+    sure = abs(change["mean"]) > change["reach"]
+    return f"{mean} **{text}**" if sure else f"{mean} {text}"
+
+
+def training_table(result: dict[str, Any]) -> Table:
+    """The loops beside each other."""
+    ours = result["rows"][0]["images_per_second"]
+    return [[result["device"], "images/s", "ours is faster by"]] + [
+        [row["loop"], f"{row['images_per_second']:,.0f}", f"{ours / row['images_per_second']:.2f}×"]
+        for row in result["rows"]
+    ]
+
+
 TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], Table]]] = {
     "search": ("search", search_table),
     "choices": ("search", choices_table),
@@ -112,6 +147,8 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], Table]]] = {
     "surrogate": ("search", surrogate_table),
     "orchestration": ("orchestration", orchestration_table),
     "growth": ("growth", growth_table),
+    "knobs": ("knobs", knobs_table),
+    "training": ("training_cpu", training_table),
 }
 
 

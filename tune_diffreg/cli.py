@@ -198,6 +198,8 @@ def ui(
 
 def main() -> None:
     """Entry point: bad input is one sentence and exit status 2, an interrupt 130."""
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))  # where a model of the user's own may lie
     try:
         app()
     except InputError as error:

@@ -22,7 +22,7 @@ class MappedImages:
     def __init__(
         self, path: Path, shape: tuple[int, ...], order: torch.Tensor | None = None
     ) -> None:
-        self._path = path
+        self._path = path.resolve()  # another process may have another working folder
         self._shape = shape
         self._order = torch.arange(shape[0]) if order is None else order
         self._file: torch.Tensor | None = None

@@ -134,6 +134,8 @@ def _caller(
         wanted = device.type == "cuda"
     if not wanted:
         return predict
+    # Another network's graphs are of no use any more, and would count towards PyTorch's limit.
+    torch.compiler.reset()
     # CUDA graphs replay a step without a kernel launch each; on a CPU there are none.
     mode = "reduce-overhead" if device.type == "cuda" else "default"
     compiled: Callable[[nn.Module, torch.Tensor, torch.Tensor], torch.Tensor] = torch.compile(

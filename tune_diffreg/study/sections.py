@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -74,7 +75,7 @@ class Model(Settings):
     layers_per_block: int = Field(2, ge=1, description="residual blocks at each resolution")
     attention_head_dim: int = Field(8, ge=1, description="channels of an attention head")
     norm_num_groups: int = Field(32, ge=1, description="groups of the group normalisation")
-    factory: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")] | None = Field(
+    factory: str | None = Field(
         None,
         description="package.module:function that is called with in_channels, sample_size and "
         "`arguments` and returns the model; none of the U-Net's keys goes with it",
@@ -92,6 +93,8 @@ class Model(Settings):
             if self.arguments:
                 raise ValueError("arguments are those of a factory, and there is no factory")
             return self._require_fitting_shapes()
+        if not re.fullmatch(r"[\w.]+:\w+", self.factory):
+            raise ValueError(f"factory must be 'package.module:function', found {self.factory!r}")
         stray = self.model_fields_set & set(_OF_THE_UNET)
         if any(getattr(self, key) != type(self).model_fields[key].default for key in stray):
             raise ValueError(f"{sorted(stray)[0]} is the U-Net's; a factory takes `arguments`")

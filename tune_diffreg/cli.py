@@ -67,7 +67,7 @@ def resume(name: Name, storage: Storage = _RUNS, address: Address = None) -> Non
 
 @app.command()
 def check(study: File, set_: Set = None, address: Address = None, as_json: Json = False) -> None:
-    """Check a study file and its data, and print the plan; starts nothing."""
+    """Check a study file and its data, time one trial, and print the plan; starts no study."""
     from tune_diffreg.service import plan, prepare_with_progress
     from tune_diffreg.study import read_study
     from tune_diffreg.terminal import plan_table

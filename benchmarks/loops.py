@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 
 import torch
@@ -185,7 +187,8 @@ def lucidrains(setting: Setting) -> Loop:
 
     def run(steps: int) -> None:
         trainer.train_num_steps = trainer.step + steps
-        trainer.train()
+        with redirect_stdout(StringIO()), redirect_stderr(StringIO()):  # its bar for every turn
+            trainer.train()
         setting.wait()
 
     return run

@@ -87,7 +87,7 @@ def study(size: int) -> Study:
             f"data.train={size}",
             "data.validation=250",
             "data.test=47",
-            "training.images=80000",
+            "training.images=120000",
             "evaluation.steps=20",
         ],
     )

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from tune_diffreg.data import MappedImages
+from tune_diffreg.data.cache import cached
 from tune_diffreg.diffusion import Trainer
 from tune_diffreg.diffusion.model import build_model
 from tune_diffreg.images import Images
@@ -60,8 +61,9 @@ def ours(setting: Setting) -> Loop:
 def ours_streamed(setting: Setting) -> Loop:
     """The same, images streamed from a file that is mapped."""
     path = setting.scratch / "images.u8"
-    path.write_bytes(setting.images.numpy().tobytes())
-    return _of_trainer(setting, _TooLarge(path, tuple(setting.images.shape)))
+    shape = tuple(setting.images.shape)
+    cached(path, "random images", shape, setting.images)
+    return _of_trainer(setting, _TooLarge(path, "random images", shape))
 
 
 class _TooLarge(MappedImages):

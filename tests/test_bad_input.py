@@ -35,7 +35,7 @@ def sentence(printed: str) -> str:
         ("search.space={optimizer.clip_norm: {low: 2, high: 1}}", "low 2 is above high 1"),
         (
             "search.space={optimizer.clip: {low: 1, high: 2}}",
-            "there is no setting 'optimizer.clip'",
+            "a trial has no single setting 'optimizer.clip'",
         ),
         ("search.space={optimizer.clip_norm: {choices: [a]}}", "must be a number"),
         ("search.space={}", "search.space is empty"),
@@ -45,8 +45,22 @@ def sentence(printed: str) -> str:
         ("nonsense", "write it as key=value"),
         ("resources.gpu=1", "a trial needs 1 CPU cores and 1 GPUs, more than this machine has"),
         ("resources.cpu=1000", "a trial needs 1000 CPU cores"),
-        ("training.ema=[]", "ema is an empty list"),
-        ("training.ema=[0.9, 1.5]", "training.ema"),
+        ("training.ema=[]", "training.ema: is an empty list; give one decay or several"),
+        ("training.ema=[0.9, 1.5]", "each decay must be at least 0 and below 1, found 1.5"),
+        ("training.ema=[0.9, 0.9]", "the decays must differ"),
+        ("training.batch_size=2000", "training.batch_size 2000 is more than the first rung has"),
+        (
+            "search.space={augmentation.hue: {low: 0, high: 0.1}}",
+            "search.space.augmentation.hue has no effect without images in colour",
+        ),
+        (
+            "search.space={augmentation.conditional: {choices: [true, false]}}",
+            "augmentation.conditional has no effect without augmentation",
+        ),
+        (
+            "objective={metric: validation_loss}",
+            "validation_loss does not compare trials that differ in diffusion.schedule.name",
+        ),
         ("training.precision=half", "should be 'auto', 'fp32' or 'bf16', found 'half'"),
         ("data.cache=x.u8", "source 'digits' is in memory anyway and takes no 'cache'"),
         ("augmentation.rotate=200", "less than or equal to 180, found 200"),

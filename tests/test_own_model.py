@@ -21,6 +21,7 @@ name: own
 data:
   {source: image_folder, path: images, cache: kept/images.u8, train: 20, validation: 20, test: 5}
 model: {in_channels: 3, sample_size: 8, factory: "own_models:good", arguments: {width: 16}}
+augmentation: {translate: 0.2}
 training: {batch_size: 16, images: 640, ema: [0.5, 0.99]}
 evaluation: {features: pixels, samples: 32, steps: 4}
 search:
@@ -29,6 +30,7 @@ search:
     regularization.residual_dropout: {low: 0.0, high: 0.5}
     augmentation.conditional: {choices: [true, false]}
 objective: {metric: fd_pixels}
+halving: {variant: stop, first_rung: 160, reduction_factor: 2, controls: 1.0}
 """
 
 
@@ -52,7 +54,7 @@ def test_a_model_and_images_of_ones_own_go_through_a_study(tmp_path: Path) -> No
     assert done.returncode == 0, done.stdout + done.stderr
     summary = json.loads((tmp_path / "runs" / "own" / "summary.json").read_text())
     assert summary["trials"]["complete"] == 3
-    assert (tmp_path / "kept" / "images.u8").stat().st_size == 45 * 3 * 8 * 8
+    assert (tmp_path / "kept" / "images.u8").stat().st_size > 45 * 3 * 8 * 8
     best = summary["best"]["trial_id"]
     weights = load_file(tmp_path / "runs" / "own" / "trials" / best / "model.safetensors")
     assert weights["branch.1.weight"].shape == (16, 3, 3, 3)

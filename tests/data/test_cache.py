@@ -42,7 +42,7 @@ def test_what_is_kept_is_what_was_read_and_is_read_once(folder: Path, tmp_path: 
     again, read = kept(folder, cache)
     assert read == 0
     assert torch.equal(again[:], plain)
-    assert {path.name for path in cache.parent.iterdir()} == {"images.u8", "images.u8.json"}
+    assert {path.name for path in cache.parent.iterdir()} == {"images.u8"}
 
 
 def test_a_changed_image_or_size_or_a_file_cut_short_is_read_anew(
@@ -56,6 +56,34 @@ def test_a_changed_image_or_size_or_a_file_cut_short_is_read_anew(
     assert kept(folder, cache, size=8)[1] == 30
     kept(folder, cache)
     cache.write_bytes(cache.read_bytes()[:-1])
+    assert kept(folder, cache)[1] == 30
+
+
+def test_another_file_of_the_user_s_is_never_replaced(folder: Path, tmp_path: Path) -> None:
+    for name, content in {"thesis.txt": b"forty years of work", "empty.u8": b""}.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(InputError, match=f"{name} exists and is no cache of images"):
+            kept(folder, tmp_path / name)
+        assert (tmp_path / name).read_bytes() == content
+    with pytest.raises(InputError, match="has the name of an image"):
+        kept(folder, folder / "more.png")
+    with pytest.raises(InputError, match="is a folder"):
+        kept(folder, tmp_path)
+
+
+def test_a_set_that_was_made_anew_since_is_not_read_for_the_old_one(
+    folder: Path, tmp_path: Path
+) -> None:
+    cache = tmp_path / "images.u8"
+    images, _ = kept(folder, cache)
+    elsewhere = pickle.loads(pickle.dumps(images))
+    write_png(torch.zeros(3, 12, 12, dtype=torch.uint8), str(folder / "00.png"))
+    kept(folder, cache)
+    with pytest.raises(InputError, match="no longer holds the images that the study was started"):
+        elsewhere[0]
+    cache.unlink()
+    with pytest.raises(InputError, match="no longer holds"):
+        pickle.loads(pickle.dumps(images))[0]
     assert kept(folder, cache)[1] == 30
 
 

@@ -24,7 +24,7 @@ def test_told_of_nothing_the_network_is_the_plain_one_to_the_bit() -> None:
     study = tiny_study()
     model = build_model(study.model, seed=1).eval()
     plain = copy.deepcopy(model)
-    embedding = AugmentationEmbedding(model, batch_size=4, seed=0)
+    embedding = AugmentationEmbedding(model, study.model, batch_size=4, seed=0)
     images, times = torch.randn(4, 1, 8, 8), torch.tensor([1, 50, 300, 900])
     with torch.no_grad():
         assert torch.equal(model(images, times).sample, plain(images, times).sample)

@@ -13,7 +13,7 @@ from tests.conftest import tiny_study
 from tune_diffreg.data import load_splits
 from tune_diffreg.diffusion import Trainer, check_model
 from tune_diffreg.errors import InputError
-from tune_diffreg.study import Model
+from tune_diffreg.study import Model, TrialConfig
 
 SOURCE = '''
 import torch
@@ -56,6 +56,38 @@ class Nowhere(Net):
 def good(in_channels, sample_size, width=8):
     return Net(in_channels, width)
 
+class Shared(Net):
+    def residual_branches(self):
+        once = super().residual_branches()
+        return [*once, Branch(self.branch[1], dropout=self.branch[2])]
+
+class Unused(Net):
+    def residual_branches(self):
+        self.nothing = nn.Identity()
+        return [Branch(self.nothing)]
+
+class Whole(Net):
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.count = nn.Parameter(torch.zeros(2, dtype=torch.int64), requires_grad=False)
+
+class Fourier(Net):
+    """Frequencies that its seed draws and that no state dict holds; two names of one weight."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.frequencies = torch.randn(1)
+        self.again = self.time
+
+    def forward(self, images, timesteps):
+        return super().forward(images, timesteps) * self.frequencies
+
+KEPT = Net(1, 8)
+def shared(in_channels, sample_size): return Shared(in_channels, 8)
+def unused(in_channels, sample_size): return Unused(in_channels, 8)
+def whole(in_channels, sample_size): return Whole(in_channels, 8)
+def same(in_channels, sample_size): return KEPT
+def fourier(in_channels, sample_size): return Fourier(in_channels, 8)
 def bare(in_channels, sample_size): return Bare()
 def smaller(in_channels, sample_size): return Smaller(in_channels, 8)
 def nowhere(in_channels, sample_size): return Nowhere(in_channels, 8)
@@ -74,8 +106,9 @@ def own_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sys.modules.pop("own_models", None)
 
 
-def own(factory: str, **arguments: object) -> Model:
-    return Model(in_channels=1, sample_size=8, factory=factory, arguments=arguments)
+def own(factory: str, **arguments: object) -> TrialConfig:
+    model = Model(in_channels=1, sample_size=8, factory=factory, arguments=arguments)
+    return tiny_study().model_copy(update={"model": model})
 
 
 def test_a_model_of_ones_own_trains_with_every_knob() -> None:
@@ -84,7 +117,7 @@ def test_a_model_of_ones_own_trains_with_every_knob() -> None:
         "regularization={residual_dropout: 0.2, stochastic_depth: 0.1}",
         "augmentation={translate: 0.2, conditional: true}",
     )
-    check_model(study.model, conditional=True)
+    check_model(study)
     splits = load_splits(study.data, study.model)
     trainer = Trainer(study, splits.train, torch.device("cpu"))
     trainer.choose_average(splits.validation)
@@ -102,6 +135,21 @@ def test_a_model_of_ones_own_trains_with_every_knob() -> None:
     )
 
 
+def test_what_no_state_dict_holds_is_not_left_to_the_next_trial() -> None:
+    study = own("own_models:fourier")
+    check_model(study)
+    images = load_splits(study.data, study.model).train
+    cpu = torch.device("cpu")
+    used = Trainer(study, images, cpu)
+    other = study.model_copy(update={"training": study.training.model_copy(update={"seed": 5})})
+    again, fresh = Trainer(other, images, cpu, used.network), Trainer(other, images, cpu)
+    for subject in (again, fresh):
+        subject.step()
+        subject.step()
+    assert again.statistics() == fresh.statistics()
+    assert Trainer(study, images, cpu, used.network).network is used.network
+
+
 @pytest.mark.parametrize(
     ("factory", "sentence"),
     [
@@ -113,17 +161,21 @@ def test_a_model_of_ones_own_trains_with_every_knob() -> None:
         ("own_models:unhappy", r"cannot be called with images \(2, 1, 8, 8\) and timesteps \(2,\)"),
         ("own_models:smaller", r"the model returns \(2, 1, 7, 8\)"),
         ("own_models:bare", "Bare does not say where its residual branches end"),
+        ("own_models:shared", "SiLU 2 times as dropout, and it is called 1 times a prediction"),
+        ("own_models:unused", "Identity 1 times as last, and it is called 0 times a prediction"),
+        ("own_models:same", "returned one module twice"),
+        ("own_models:whole", "a step of training fails: .*not implemented for 'Long'"),
         ("own_models:nowhere", r"residual_branches\(\) of Nowhere must return at least one Branch"),
     ],
 )
 def test_what_does_not_fit_is_one_sentence(factory: str, sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
-        check_model(own(factory), conditional=False)
+        check_model(own(factory))
 
 
 def test_an_argument_that_the_factory_does_not_take_is_named() -> None:
     with pytest.raises(InputError, match=r"own_models:good: TypeError: .*'depth'"):
-        check_model(own("own_models:good", depth=3), conditional=False)
+        check_model(own("own_models:good", depth=3))
 
 
 def test_keys_of_the_unet_do_not_go_with_a_factory() -> None:

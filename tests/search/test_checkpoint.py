@@ -16,8 +16,6 @@ from tune_diffreg.search.checkpoint import (
     save_checkpoint,
 )
 
-CPU = torch.device("cpu")
-
 
 def saved(folder: Path, *steps: int) -> None:
     for step in steps:
@@ -25,7 +23,7 @@ def saved(folder: Path, *steps: int) -> None:
 
 
 def step_of(folder: Path) -> int | None:
-    state = load_checkpoint(folder, CPU)
+    state = load_checkpoint(folder)
     return None if state is None else state["step"]
 
 
@@ -50,6 +48,8 @@ def test_one_changed_byte_is_noticed_and_the_one_before_is_used(
     with caplog.at_level(logging.WARNING):
         assert step_of(tmp_path) == 1
     assert f"{LATEST} cannot be used (its checksum is wrong)" in caplog.text
+    # Nor does the next save put the damaged one in place of the whole one.
+    assert {path.name for path in tmp_path.iterdir()} == {BEFORE}
 
 
 @pytest.mark.parametrize("length", [0, 5, 500])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -46,9 +47,11 @@ def image_folder(
     shape = (len(paths), channels, size, size)
     reading = _read_all(root, paths, channels, size, progress)
     if cache is not None:
+        if cache.name.lower().endswith(EXTENSIONS):
+            raise InputError(f"data.cache: {cache} has the name of an image; name it otherwise")
         try:
             key = fingerprint(root, paths)
-        except FileNotFoundError:  # a link to nowhere; reading names it
+        except OSError:  # a link to nowhere, or to itself; reading names it
             key = ""
         return cached(cache, key, shape, reading)
     images = torch.empty(shape, dtype=torch.uint8)
@@ -96,7 +99,11 @@ def _image_paths(root: Path) -> Iterator[Path]:
 
 def _read(path: Path, channels: int, size: int) -> torch.Tensor:
     mode = ImageReadMode.GRAY if channels == 1 else ImageReadMode.RGB
-    image = decode_image(str(path), mode=mode, apply_exif_orientation=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore"
+        )  # WebP says that it is read in colour; that is seen to below
+        image = decode_image(str(path), mode=mode, apply_exif_orientation=True)
     if image.ndim == 4:  # an animation: its first frame
         image = image[0]
     image = F.to_dtype(image, torch.uint8, scale=True)  # of 16 bits a channel, the upper 8

@@ -1,7 +1,8 @@
 """Training ONE denoiser: schedule, model, regularisation, augmentation, trainer, sampling."""
 
 from tune_diffreg.diffusion.branches import Branch
-from tune_diffreg.diffusion.network import Network, check_model
+from tune_diffreg.diffusion.network import Network
+from tune_diffreg.diffusion.rehearsal import check_model
 from tune_diffreg.diffusion.sampling import latents, sample
 from tune_diffreg.diffusion.schedule import ddim_scheduler
 from tune_diffreg.diffusion.trainer import Diverged, Trainer

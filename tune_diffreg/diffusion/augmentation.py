@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +19,7 @@ from tune_diffreg.study import Augmentation
 
 # ITU-R BT.601 luma, as torchvision's rgb_to_grayscale has it.
 _LUMA = (0.2989, 0.587, 0.114)
+_CROSS = ((0.0, -1.0, 1.0), (1.0, 0.0, -1.0), (-1.0, 1.0, 0.0))
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,10 @@ def draw(settings: Augmentation, images: torch.Tensor, generator: torch.Generato
         drawn: torch.Tensor = next(columns)
         return strength * (2 * drawn - 1) * acts()
 
+    def factor(strength: float) -> torch.Tensor:
+        """Around 1, and never below 0, which would turn an image into its negative."""
+        return (1 + around_zero(settings.color_jitter + strength)).clamp(min=0)
+
     flip = (next(columns) < settings.horizontal_flip).float()
     # Whole pixels, so that a shift alone resamples nothing.
     most = math.floor(settings.translate * width)
@@ -107,9 +114,9 @@ def draw(settings: Augmentation, images: torch.Tensor, generator: torch.Generato
         window_x,
         window_y,
         angle=around_zero(math.radians(settings.rotate)),
-        brightness=1 + around_zero(settings.color_jitter + settings.brightness),
-        contrast=1 + around_zero(settings.color_jitter + settings.contrast),
-        saturation=1 + in_color * around_zero(settings.color_jitter + settings.saturation),
+        brightness=factor(settings.brightness),
+        contrast=factor(settings.contrast),
+        saturation=1 + in_color * (factor(settings.saturation) - 1),
         hue=in_color * around_zero(2 * math.pi * settings.hue),
     )
 
@@ -141,8 +148,7 @@ def color_matrix(draws: Draws, mean: torch.Tensor) -> torch.Tensor:
     Args:
         mean: colour of each image, `(N, 3)`.
     """
-    luma = torch.tensor(_LUMA, device=mean.device)
-    eye = torch.eye(3, device=mean.device)
+    luma, eye = _constant(_LUMA, mean.device), torch.eye(3, device=mean.device)
     brightness, saturation, contrast = (
         factor.view(-1, 1, 1) for factor in (draws.brightness, draws.saturation, draws.contrast)
     )
@@ -157,9 +163,15 @@ def _turn_about_gray(angle: torch.Tensor) -> torch.Tensor:
     """Rotation of RGB about (1, 1, 1) by Rodrigues' formula, `(N, 3, 3)`."""
     eye = torch.eye(3, device=angle.device)
     third = torch.full((3, 3), 1 / 3, device=angle.device)
-    cross = torch.tensor([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]], device=angle.device) / 3**0.5
+    cross = _constant(_CROSS, angle.device) / 3**0.5
     cos, sin = angle.cos().view(-1, 1, 1), angle.sin().view(-1, 1, 1)
     return cos * eye + sin * cross + (1 - cos) * third
+
+
+@cache
+def _constant(values: tuple[Any, ...], device: torch.device) -> torch.Tensor:
+    """Copied to the device once: a copy makes the host wait."""
+    return torch.tensor(values, device=device)
 
 
 def _read_through(images: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:

@@ -25,7 +25,7 @@ class Averages:
     def update(self, steps: int) -> None:
         """Moves each average towards the weights after `steps` steps."""
         for decay, average in zip(self.decays, self._averages, strict=True):
-            # Early on the average must not cling to the initial weights (as diffusers' EMAModel).
+            # Early on the average must not cling to the initial weights; TensorFlow's rule.
             warmed_up = min(decay, (1 + steps) / (10 + steps))
             torch._foreach_lerp_(average, self._weights, 1 - warmed_up)
 

@@ -33,8 +33,9 @@ class Walk:
         first = step * self._count
         rounds = range(first // self._size, (first + self._count - 1) // self._size + 1)
         self._orders = {number: self._order(number) for number in rounds}
-        offset = first % self._size
-        return torch.cat(list(self._orders.values()))[offset : offset + self._count]
+        offsets = {number: max(0, first - number * self._size) for number in rounds}
+        parts = [order[offsets[number] :][: self._count] for number, order in self._orders.items()]
+        return torch.cat(parts)[: self._count]
 
     def _order(self, number: int) -> torch.Tensor:
         if number in self._orders:

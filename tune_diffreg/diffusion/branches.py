@@ -51,11 +51,19 @@ def residual_branches(model: Any) -> list[Branch]:
             f"model: {kind} does not say where its residual branches end; give it a method "
             "residual_branches() that returns tune_diffreg.diffusion.Branch objects"
         )
-    branches = list(model.residual_branches())
+    try:
+        branches = list(model.residual_branches())
+    except Exception as error:
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        raise InputError(f"model: residual_branches() of {kind} fails: {said}") from None
     if not branches or not all(isinstance(branch, Branch) for branch in branches):
         raise InputError(
             f"model: residual_branches() of {kind} must return at least one Branch and nothing else"
         )
+    for branch in branches:
+        for module in (branch.last, branch.dropout):
+            if not isinstance(module, nn.Module | None):
+                raise InputError(f"model: a Branch of {kind} names {module!r}, which is no module")
     return branches
 
 

@@ -7,7 +7,6 @@ never had the map.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -15,8 +14,10 @@ from diffusers import DiTTransformer2DModel, UNet2DModel
 from torch import nn
 
 from tune_diffreg.diffusion.augmentation import LABELS
+from tune_diffreg.diffusion.model import try_out
 from tune_diffreg.errors import InputError
 from tune_diffreg.seeds import generator
+from tune_diffreg.study import Model
 
 # Large enough that the network tells from the first step on what was done. Begun at 0 it took twice
 # as many images on digits until as few mirror images leaked into samples.
@@ -32,12 +33,12 @@ class AugmentationEmbedding(nn.Module):
 
     labels: torch.Tensor
 
-    def __init__(self, model: nn.Module, batch_size: int, seed: int) -> None:
+    def __init__(self, model: nn.Module, settings: Model, batch_size: int, seed: int) -> None:
         super().__init__()
         self.maps = nn.ModuleList()
         self.register_buffer("labels", torch.zeros(batch_size, LABELS), persistent=False)
-        for module in noise_embeddings(model):
-            width = [m for m in module.modules() if isinstance(m, nn.Linear)][-1].out_features
+        modules = noise_embeddings(model)
+        for module, width in zip(modules, _widths(model, modules, settings), strict=True):
             linear = nn.Linear(LABELS, width, bias=False)
             self.maps.append(linear)
             module.register_forward_hook(self._adding(linear))
@@ -81,5 +82,45 @@ def noise_embeddings(model: Any) -> list[nn.Module]:
             "augmentation.conditional: the model does not say where its noise level is embedded; "
             f"give {type(model).__name__} a method noise_embeddings() that returns those modules"
         )
-    found: Iterable[nn.Module] = model.noise_embeddings()
-    return list(found)
+    kind = type(model).__name__
+    try:
+        found = list(model.noise_embeddings())
+    except Exception as error:
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        raise InputError(
+            f"augmentation.conditional: noise_embeddings() of {kind} fails: {said}"
+        ) from None
+    if not found or not all(isinstance(module, nn.Module) for module in found):
+        raise InputError(
+            f"augmentation.conditional: noise_embeddings() of {kind} must return at least one "
+            "module and nothing else"
+        )
+    return found
+
+
+@torch.no_grad()
+def _widths(model: nn.Module, modules: list[nn.Module], settings: Model) -> list[int]:
+    """Of what the modules return, by one prediction that leaves no trace in the model.
+
+    Raises:
+        InputError: one is not called, or returns no `(N, width)`.
+    """
+    shapes: dict[nn.Module, tuple[int, ...]] = {}
+
+    def look(module: nn.Module, _: Any, output: Any) -> None:
+        shapes[module] = tuple(getattr(output, "shape", ()))
+
+    hooks = [module.register_forward_hook(look) for module in modules]
+    training = model.training
+    with torch.random.fork_rng(devices=[]):
+        try_out(model.eval(), settings)
+    model.train(training)
+    for hook in hooks:
+        hook.remove()
+    for module in modules:
+        if len(shapes.get(module, ())) != 2:
+            raise InputError(
+                "augmentation.conditional: noise_embeddings() names a "
+                f"{type(module).__name__} that does not return one vector an image"
+            )
+    return [shapes[module][1] for module in modules]

@@ -38,7 +38,9 @@ def predict(model: nn.Module, noisy: torch.Tensor, timesteps: torch.Tensor) -> t
         output = model(noisy, timesteps, torch.zeros_like(timesteps))  # of one class, all
     else:
         output = model(noisy, timesteps)
-    predicted: torch.Tensor = output if isinstance(output, torch.Tensor) else output.sample
+    predicted = output if isinstance(output, torch.Tensor) else getattr(output, "sample", None)
+    if not isinstance(predicted, torch.Tensor):
+        raise TypeError(f"the model returned a {type(output).__name__}, not a tensor")
     return predicted
 
 
@@ -76,18 +78,18 @@ def _from_factory(model: Model, factory: str) -> nn.Module:
         ) from None
     except AttributeError:
         raise InputError(f"{where}: {module} has no {name!r}") from None
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(f"{where}: importing {module} failed: {_in_a_line(error)}") from None
     try:
         built = function(
             in_channels=model.in_channels, sample_size=model.sample_size, **model.arguments
         )
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(f"{where}: {_in_a_line(error)}") from None
     if not isinstance(built, nn.Module):
         raise InputError(f"{where} returned {type(built).__name__}, not a torch.nn.Module")
     return built
 
 
-def _in_a_line(error: Exception) -> str:
+def _in_a_line(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())

@@ -14,12 +14,11 @@ from functools import partial
 import torch
 from torch import nn
 
-from tune_diffreg.diffusion.branches import residual_branches
-from tune_diffreg.diffusion.conditioning import AugmentationEmbedding, noise_embeddings
+from tune_diffreg.diffusion.conditioning import AugmentationEmbedding
 from tune_diffreg.diffusion.loss import Predict
-from tune_diffreg.diffusion.model import build_model, predict, try_out
+from tune_diffreg.diffusion.model import build_model, predict
 from tune_diffreg.diffusion.regularization import Regularizer
-from tune_diffreg.study import Model, TrialConfig
+from tune_diffreg.study import TrialConfig
 
 
 class Network:
@@ -41,9 +40,9 @@ class Network:
         self.averaged.to(device).to(memory_format=self._layout)
         self._regularizer = Regularizer(model)
         self.embedding = (
-            AugmentationEmbedding(model, config.training.batch_size, config.training.seed).to(
-                device
-            )
+            AugmentationEmbedding(
+                model, config.model, config.training.batch_size, config.training.seed
+            ).to(device)
             if config.augmentation.conditional
             else None
         )
@@ -58,9 +57,14 @@ class Network:
 
     def reset(self, config: TrialConfig) -> None:
         """Fresh weights and the knobs of `config`, as a new network would have them."""
-        fresh = build_model(config.model, config.training.seed).state_dict()
-        self.model.load_state_dict(fresh)
-        self.averaged.load_state_dict(fresh)
+        fresh = build_model(config.model, config.training.seed)
+        for model in (self.model, self.averaged):
+            model.load_state_dict(fresh.state_dict())
+            own = dict(model.named_buffers())
+            for name, buffer in fresh.named_buffers():  # those outside the state dict too
+                own[name].copy_(buffer)
+        for module in self.trainable():
+            module.zero_grad(set_to_none=True)  # of a trial that broke off inside a step
         if self.embedding is not None:
             self.embedding.reset(config.training.seed)
         self._regularizer.set(config.regularization)
@@ -96,29 +100,15 @@ class Network:
         return predicted.float()
 
 
-def check_model(model: Model, conditional: bool) -> None:
-    """Tries a model of one's own before a search is started with it.
-
-    Args:
-        conditional: whether it is to be told of augmentation.
-
-    Raises:
-        InputError: it cannot be built or called, or does not say what is asked of it.
-    """
-    if model.factory is None:
-        return  # a U-Net's settings have been checked
-    built = build_model(model, seed=0)
-    try_out(built, model)
-    residual_branches(built)
-    if conditional:
-        noise_embeddings(built)
-
-
-def _key(config: TrialConfig) -> tuple[Model, int, bool, str, bool | None]:
+def _key(config: TrialConfig) -> tuple[object, ...]:
     """What two trials must agree in to share a network."""
     training = config.training
+    # A model of one's own may keep what its seed made where a reset does not reach.
+    seed = None if config.model.factory is None else training.seed
     conditional = config.augmentation.conditional
-    return config.model, training.batch_size, conditional, training.precision, training.compile
+    return (
+        config.model, seed, training.batch_size, conditional, training.precision, training.compile
+    )  # fmt: skip
 
 
 def _wants_bf16(config: TrialConfig, device: torch.device) -> bool:

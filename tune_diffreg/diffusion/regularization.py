@@ -100,7 +100,7 @@ class Drop:
             return values
         p = self._probability
         kept = torch.rand(shape, device=values.device) >= p
-        return values * torch.where(kept, 1 / (1 - p), 0).to(values.dtype)
+        return (values * torch.where(kept, 1 / (1 - p), 0)).to(values.dtype)
 
 
 class _DroppedWeights:
@@ -118,10 +118,12 @@ class _DroppedWeights:
         self,
         attention: Attention,
         hidden_states: torch.Tensor,
-        encoder_hidden_states: None = None,
-        attention_mask: None = None,
+        encoder_hidden_states: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
         temb: torch.Tensor | None = None,
     ) -> torch.Tensor:
+        if encoder_hidden_states is not None or attention_mask is not None:
+            raise ValueError("attention_weight_dropout is for self-attention without a mask")
         if not attention.training:
             evaluated: torch.Tensor = self._plain(
                 attention, hidden_states, encoder_hidden_states, attention_mask, temb
@@ -136,8 +138,11 @@ class _DroppedWeights:
             part(tokens).unflatten(-1, (attention.heads, -1)).transpose(1, 2)
             for part in (attention.to_q, attention.to_k, attention.to_v)
         )
-        scale = query.shape[-1] ** -0.5
-        weights = (query @ key.transpose(-1, -2) * scale).softmax(dim=-1)
+        if attention.norm_q is not None:
+            query = attention.norm_q(query)
+        if attention.norm_k is not None:
+            key = attention.norm_k(key)
+        weights = (query @ key.transpose(-1, -2) * attention.scale).softmax(dim=-1)
         mixed = self._drop(weights, weights.shape).to(value.dtype) @ value
         output = mixed.transpose(1, 2).flatten(2)
         for module in attention.to_out:

@@ -68,9 +68,8 @@ class Trainer:
         self.scheduler.alphas_cumprod = self.scheduler.alphas_cumprod.to(device)
         self._loss_weights = loss_weights(config.diffusion, self.scheduler.alphas_cumprod)
         self._weights = [p for module in network.trainable() for p in module.parameters()]
-        # Sums since the last report, on the device: loss, gradient norm, steps that were clipped.
-        self._sums = torch.zeros(3, device=device)
-        self._steps_summed = 0
+        # Over all steps, on the device: loss, gradient norm, steps that were clipped.
+        self._sums = torch.zeros(3, dtype=torch.float64, device=device)
 
     @property
     def images_seen(self) -> int:
@@ -104,18 +103,15 @@ class Trainer:
         self.averages.update(self.steps)
         clipped = norm > (self.config.optimizer.clip_norm or math.inf)
         self._sums += torch.stack([loss.detach(), norm, clipped.float()])
-        self._steps_summed += 1
 
-    def take_statistics(self) -> dict[str, float]:
-        """Means over the steps since they were last taken. Waits for the device.
+    def statistics(self) -> dict[str, float]:
+        """Means over all steps so far, so that no pause shows. Waits for the device.
 
         Raises:
             Diverged: the loss is not a finite number.
         """
         self.check_finite()
-        _, norm, clipped = (self._sums / max(1, self._steps_summed)).tolist()
-        self._sums.zero_()
-        self._steps_summed = 0
+        _, norm, clipped = (self._sums / max(1, self.steps)).tolist()
         return {"gradient_norm": norm, "clipped_fraction": clipped}
 
     def check_finite(self) -> None:
@@ -159,7 +155,6 @@ class Trainer:
             "averages": self.averages.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "sums": self._sums,
-            "steps_summed": self._steps_summed,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -169,7 +164,6 @@ class Trainer:
         self.averages.load_state_dict(state["averages"])
         self.optimizer.load_state_dict(state["optimizer"])
         self._sums = state["sums"].to(self.device)
-        self._steps_summed = state["steps_summed"]
 
     def _augmented(self, clean: torch.Tensor, draw: torch.Generator) -> torch.Tensor:
         settings = self.config.augmentation
@@ -195,4 +189,4 @@ def _memory(device: torch.device) -> int:
     if device.type != "cuda":
         return 0
     whole = torch.cuda.get_device_properties(device).total_memory
-    return int(whole * torch.cuda.get_per_process_memory_fraction(device))
+    return int(whole * torch.cuda.get_per_process_memory_fraction())

@@ -38,7 +38,11 @@ def export(folder: StudyFolder, output: Path) -> Best:
     model = build_model(best.config.model, best.config.training.seed)
     try:
         model.load_state_dict(load_file(weights))
-    except (OSError, SafetensorError, RuntimeError) as error:
+    except RuntimeError:
+        raise InputError(
+            f"{weights}: does not fit the model that best.yaml describes; has its factory changed?"
+        ) from None
+    except (OSError, SafetensorError) as error:
         raise InputError(f"{weights}: cannot be used ({str(error).splitlines()[0]})") from None
     with new_folder(output) as unfinished:
         shutil.copyfile(folder.best, unfinished / folder.best.name)
@@ -78,6 +82,8 @@ def new_folder(path: Path) -> Iterator[Path]:
     try:
         yield unfinished
         unfinished.chmod(0o755)
+        for file in unfinished.rglob("*.safetensors"):
+            file.chmod(0o644)  # others may read these as they may all else
         unfinished.replace(path)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)

@@ -61,9 +61,10 @@ class TrialActor(tune.Trainable):
         except Diverged as error:
             return self._result(failure=str(error))
         except torch.OutOfMemoryError:
-            return self._result(failure=self._out_of_memory())
+            failure = self._out_of_memory()
         except Exception as error:
-            return self._result(failure=" ".join(f"{type(error).__name__}: {error}".split()))
+            failure = " ".join(f"{type(error).__name__}: {error}".split())
+        return self._given_up(failure)
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Nothing: a trial keeps its checkpoints in the study's folder itself."""
@@ -104,12 +105,16 @@ class TrialActor(tune.Trainable):
             self._trial.save_model(self._folder)
         return self._result(rung=rung, scores=scores)
 
-    def _out_of_memory(self) -> str:
-        """Frees what the trial holds, so that the next one has it; says what to change."""
-        images = self._result()["images"]
+    def _given_up(self, failure: str) -> dict[str, Any]:
+        """Drops what broke off inside a step, and frees its memory for the next trial."""
+        result = self._result(failure=failure)
         self._trial = self._network = None
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+        return result
+
+    def _out_of_memory(self) -> str:
+        images = self._result()["images"]
         resources = self._shared.resources
         return (
             f"out of memory on the device by {images:,} images seen: with "

@@ -35,19 +35,20 @@ def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
     write_atomically(latest, content + hashlib.sha256(content).digest())
 
 
-def load_checkpoint(folder: Path, device: torch.device) -> dict[str, Any] | None:
-    """The latest state in `folder` that is whole, on `device`; None if there is none.
+def load_checkpoint(folder: Path) -> dict[str, Any] | None:
+    """The latest state in `folder` that is whole, on the CPU; None if there is none.
 
     Going on from an earlier one takes longer and gives the same to the bit.
     """
     for name in (LATEST, BEFORE):
         path = folder / name
         try:
-            return _read(path, device)
+            return _read(path)
         except FileNotFoundError:
             continue
         except (RuntimeError, EOFError, ValueError, OSError, UnpicklingError) as error:
             log.warning("%s cannot be used (%s); the trial goes on from further back", path, error)
+            path.unlink(missing_ok=True)  # or the next save would put it in place of a whole one
     return None
 
 
@@ -57,10 +58,10 @@ def remove_checkpoints(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def _read(path: Path, device: torch.device) -> dict[str, Any]:
+def _read(path: Path) -> dict[str, Any]:
     content = memoryview(path.read_bytes())
     body, digest = content[:-_DIGEST], content[-_DIGEST:]
     if hashlib.sha256(body).digest() != digest:
         raise ValueError("its checksum is wrong")
-    state: dict[str, Any] = torch.load(io.BytesIO(body), map_location=device, weights_only=True)
+    state: dict[str, Any] = torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
     return state

@@ -48,7 +48,8 @@ def prepare(study: Study, progress: Progress | None = None) -> Preparation:
     Raises:
         InputError: the data or the extractor's weights cannot be used.
     """
-    check_model(study.model, conditional=study.may_be("augmentation.conditional", True))
+    for config in study.networks():
+        check_model(config)
     splits, materials = load_materials(study, study.resources.cpu, progress)
     provenance = {
         "data_sha256": splits.digest,

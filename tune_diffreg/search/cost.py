@@ -8,12 +8,14 @@ from dataclasses import dataclass
 
 import torch
 
+from tune_diffreg.errors import InputError, WorkFailed
 from tune_diffreg.search.trial import Materials, Trial, device_for
 from tune_diffreg.study import Resources, TrialConfig
 
 _WARM_UP_STEPS = 3  # compiling, and the allocator's first requests
 _SECONDS = 2.0
 _MOST_STEPS = 200
+_SAID = 300
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,21 @@ def measure(config: TrialConfig, materials: Materials, resources: Resources) -> 
     """Trains for a few seconds and denoises one batch, as scoring does; keeps nothing.
 
     On a GPU nothing else may run meanwhile, since its use of memory would be counted too.
+
+    Raises:
+        WorkFailed: a trial does not run here.
     """
     device = device_for(resources)
+    try:
+        return _measure(config, materials, device)
+    except (InputError, WorkFailed):
+        raise
+    except Exception as error:  # out of memory, or no compiler
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        raise WorkFailed(f"a trial of this study fails on this machine: {said[:_SAID]}") from None
+
+
+def _measure(config: TrialConfig, materials: Materials, device: torch.device) -> Cost:
     trial = Trial(config, materials, device)
     for _ in range(_WARM_UP_STEPS):
         trial.trainer.step()

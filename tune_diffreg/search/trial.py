@@ -118,7 +118,7 @@ class Trial:
         """
         start = time.monotonic()
         trainer, settings = self.trainer, self.config.evaluation
-        statistics = trainer.take_statistics()
+        statistics = trainer.statistics()
         decay, by_band = trainer.choose_average(self.materials.validation)
         train_loss = trainer.loss_of_average(self.materials.train).mean().item()
         validation_loss = by_band.mean().item()
@@ -150,7 +150,7 @@ class Trial:
 
     def load(self, folder: Path) -> None:
         """Goes on from the checkpoint in `folder`, if there is one that is whole."""
-        state = load_checkpoint(folder, self.trainer.device)
+        state = load_checkpoint(folder)
         if state is not None:
             self.trainer.load_state_dict(state["trainer"])
             self.seconds = state["seconds"]
@@ -159,7 +159,8 @@ class Trial:
         """Keeps the averaged weights: what `export` makes a pipeline of."""
         folder.mkdir(parents=True, exist_ok=True)
         weights = self.trainer.network.averaged.state_dict()
-        state = {k: v.contiguous().cpu() for k, v in weights.items()}
+        # Copies, since two names may share one tensor, which the format does not allow.
+        state = {name: w.cpu().clone().contiguous() for name, w in weights.items()}
         write_atomically(folder / MODEL, save(state))
 
 

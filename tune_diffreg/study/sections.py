@@ -20,6 +20,18 @@ def _list_to_tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+def _decays(value: Any) -> Any:
+    values = value if isinstance(value, list | tuple) else [value]
+    if not values:
+        raise ValueError("is an empty list; give one decay or several")
+    for decay in values:
+        if isinstance(decay, bool) or not isinstance(decay, int | float) or not 0 <= decay < 1:
+            raise ValueError(f"each decay must be at least 0 and below 1, found {decay!r}")
+    if len(set(values)) < len(values):
+        raise ValueError(f"the decays must differ, found {values!r}")
+    return _list_to_tuple(value)
+
+
 class Settings(BaseModel):
     """Base of all sections: unknown keys and silent conversions are refused."""
 
@@ -33,7 +45,7 @@ class Data(Settings):
     path: str | None = Field(
         None, description="folder of the images (image_folder) or of the downloaded set (cifar10)"
     )
-    cache: str | None = Field(
+    cache: Annotated[str, Field(min_length=1)] | None = Field(
         None,
         description="image_folder only: file to keep the resized images in; they are read from it "
         "as they are needed, so that a set may be larger than memory; null keeps them in memory",
@@ -95,9 +107,9 @@ class Model(Settings):
             return self._require_fitting_shapes()
         if not re.fullmatch(r"[\w.]+:\w+", self.factory):
             raise ValueError(f"factory must be 'package.module:function', found {self.factory!r}")
-        stray = self.model_fields_set & set(_OF_THE_UNET)
-        if any(getattr(self, key) != type(self).model_fields[key].default for key in stray):
-            raise ValueError(f"{sorted(stray)[0]} is the U-Net's; a factory takes `arguments`")
+        for key in _OF_THE_UNET:
+            if getattr(self, key) != type(self).model_fields[key].default:
+                raise ValueError(f"{key} is the U-Net's; a factory takes `arguments`")
         return self
 
     def _require_fitting_shapes(self) -> Self:
@@ -140,8 +152,8 @@ class Schedule(Settings):
     blend: Fraction = Field(0.5, description="hybrid only: 0 is linear, 1 is cosine")
     shift: float = Field(
         0.0,
-        ge=-10,
-        le=10,
+        ge=-4,
+        le=4,
         description="added to log-SNR at every step; below 0 there is more noise, as larger images "
         "need (2 ln(64/side) in simple diffusion, Hoogeboom et al. 2023)",
     )
@@ -218,7 +230,7 @@ class Optimizer(Settings):
 class Training(Settings):
     batch_size: Images = Field(32, description="images a step")
     images: Images = Field(description="full length of a training, in images seen")
-    ema: Annotated[Decay | tuple[Decay, ...], BeforeValidator(_list_to_tuple)] = Field(
+    ema: Annotated[Decay | tuple[Decay, ...], BeforeValidator(_decays)] = Field(
         0.999,
         description="decay a step of the averaged weights; of several, that with the lowest "
         "validation loss is taken at each report",
@@ -235,12 +247,6 @@ class Training(Settings):
     def decays(self) -> tuple[float, ...]:
         """The EMA decays, at least one."""
         return self.ema if isinstance(self.ema, tuple) else (self.ema,)
-
-    @model_validator(mode="after")
-    def _has_a_decay(self) -> Self:
-        if not self.decays:
-            raise ValueError("ema is an empty list; give one decay or several")
-        return self
 
 
 class Evaluation(Settings):

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from tune_diffreg.errors import explain
+from tune_diffreg.study.effect import require_effect
 from tune_diffreg.study.sections import Images, Seed, Settings, TrialConfig
 from tune_diffreg.study.space import (
     Distribution,
@@ -23,6 +24,7 @@ from tune_diffreg.study.space import (
 _EQUAL_IN_ALL_TRIALS = ("training.images", "model.sample_size", "model.in_channels")
 
 # The storage folder holds these beside the studies.
+_CONDITIONAL = "augmentation.conditional"
 _RESERVED_NAMES = ("mlflow.db", "mlflow-artifacts")
 
 
@@ -147,11 +149,7 @@ class Study(TrialConfig):
                     f"objective: no score {metric!r} with evaluation.features "
                     f"{self.evaluation.features!r}; there are {', '.join(self.score_names)}"
                 )
-        if self.halving is not None and self.halving.first_rung >= self.training.images:
-            raise ValueError(
-                f"halving.first_rung {self.halving.first_rung} must lie below training.images "
-                f"{self.training.images}"
-            )
+        self._check_rungs()
         for path, distribution in self.search.space.items():
             self._check_searchable(path)
             self._check_distribution(path, distribution)
@@ -160,6 +158,7 @@ class Study(TrialConfig):
                     raise ValueError(f"search.space.{path}: 'when' names {key!r}, not searched")
                 if not all(self.search.space[key].contains(v) for v in as_list(wanted)):
                     raise ValueError(f"search.space.{path}: {key} can never be {wanted!r}")
+        require_effect(self, self.search.space, self.objective.metric)
         list(self.search_order())
         self._check_model_choices()
         for name, overrides in self.search.baselines.items():
@@ -167,6 +166,19 @@ class Study(TrialConfig):
                 self._check_searchable(path)
             self._check_override(f"search.baselines.{name}", overrides)
         return self
+
+    def _check_rungs(self) -> None:
+        first = self.halving.first_rung if self.halving else self.training.images
+        if self.training.batch_size > first:
+            raise ValueError(
+                f"training.batch_size {self.training.batch_size} is more than the first rung has, "
+                f"{first} images"
+            )
+        if self.halving is not None and self.halving.first_rung >= self.training.images:
+            raise ValueError(
+                f"halving.first_rung {self.halving.first_rung} must lie below training.images "
+                f"{self.training.images}"
+            )
 
     def _check_searchable(self, path: str) -> None:
         section = path.split(".", maxsplit=1)[0]
@@ -188,9 +200,13 @@ class Study(TrialConfig):
 
     def _check_model_choices(self) -> None:
         """Settings of the model depend on each other: every combination has to be possible."""
-        paths = [path for path in self.search.space if path.startswith("model.")]
+        for values in self._model_combinations():
+            self._check_override("search.space", values)
+
+    def _model_combinations(self) -> Iterator[dict[str, Any]]:
+        paths = [p for p in self.search.space if p.startswith("model.") or p == _CONDITIONAL]
         for values in itertools.product(*(self.search.space[p].extremes() for p in paths)):
-            self._check_override("search.space", dict(zip(paths, values, strict=True)))
+            yield dict(zip(paths, values, strict=True))
 
     def _check_override(self, where: str, overrides: Mapping[str, Any]) -> None:
         try:
@@ -212,13 +228,13 @@ class Study(TrialConfig):
         values = {path: value_at(config, path) for path in self.search_order()}
         return {p: v for p, v in values.items() if self.search.space[p].applies(values)}
 
-    def may_be(self, path: str, value: Any) -> bool:
-        """Whether some trial of the study may have `value` at a dotted path."""
-        searched = self.search.space.get(path)
-        fixed = [self, *map(self.trial_config, self.search.baselines.values())]
-        return (searched is not None and searched.contains(value)) or any(
-            value_at(config, path) == value for config in fixed
-        )
+    def networks(self) -> list[TrialConfig]:
+        """A configuration for each network that a trial may train, in no order that matters."""
+        found: dict[str, TrialConfig] = {}
+        for values in (*self._model_combinations(), *self.search.baselines.values()):
+            config = self.trial_config(values)
+            found.setdefault(repr((config.model, config.augmentation.conditional)), config)
+        return list(found.values())
 
     @property
     def most_images(self) -> int:

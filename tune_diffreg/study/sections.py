@@ -92,7 +92,10 @@ class Model(Settings):
         description="package.module:function that is called with in_channels, sample_size and "
         "`arguments` and returns the model; none of the U-Net's keys goes with it",
     )
-    arguments: dict[str, Any] = Field(default_factory=dict, description="of the factory")
+    arguments: dict[str, Any] = Field(
+        default_factory=dict,
+        description="keyword arguments of the factory; a baseline may set them as a whole",
+    )
 
     @property
     def unet_arguments(self) -> dict[str, Any]:
@@ -228,7 +231,7 @@ class Optimizer(Settings):
 
 
 class Training(Settings):
-    batch_size: Images = Field(32, description="images a step")
+    batch_size: Images = Field(32, description="images a step; a training ends with a whole batch")
     images: Images = Field(description="full length of a training, in images seen")
     ema: Annotated[Decay | tuple[Decay, ...], BeforeValidator(_decays)] = Field(
         0.999,

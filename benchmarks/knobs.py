@@ -27,7 +27,8 @@ from tune_diffreg.search.trial import Materials, Trial, load_materials
 from tune_diffreg.study import Study, read_study
 
 RUNS = Path(__file__).parent / "results" / "knob_runs.csv"
-SIZES = (150, 900)
+SIZES = {150: 120_000, 900: 60_000}
+"""Training images, and images seen: until few are copied, and until many are learned."""
 SEEDS = 5
 SCORES = ("memorized_fraction", "validation_loss", "fd_digits_cnn")
 OFF = "all off"
@@ -80,14 +81,14 @@ def trainings() -> Iterator[Training]:
 
 @cache
 def study(size: int) -> Study:
-    """The digits study with so many training images, long enough for 150 to be memorised."""
+    """The digits study with so many training images."""
     return read_study(
         STUDY,
         [
             f"data.train={size}",
             "data.validation=250",
             "data.test=47",
-            "training.images=120000",
+            f"training.images={SIZES[size]}",
             "evaluation.steps=20",
         ],
     )
@@ -145,7 +146,7 @@ def main() -> None:
         "knobs",
         {
             "device": f"{device_name()}, one thread a training",
-            "setting": {"images": study(SIZES[0]).training.images, "seeds": SEEDS},
+            "setting": {"images": SIZES, "seeds": SEEDS},
             "rows": effects(runs),
             "targets": {},
         },

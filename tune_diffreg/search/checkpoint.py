@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
+from contextlib import suppress
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -48,7 +49,8 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
             continue
         except (RuntimeError, EOFError, ValueError, OSError, UnpicklingError) as error:
             log.warning("%s cannot be used (%s); the trial goes on from further back", path, error)
-            path.unlink(missing_ok=True)  # or the next save would put it in place of a whole one
+            with suppress(OSError):  # or the next save would put it in place of a whole one
+                path.unlink()
     return None
 
 

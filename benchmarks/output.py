@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 
-from tune_diffreg.results import versions, write_atomically
-from tune_diffreg.results.files import to_json
+from tune_diffreg.files import write_atomically
+from tune_diffreg.results import versions
+from tune_diffreg.results.formats import to_json
 
 RESULTS = Path(__file__).parent / "results"
 

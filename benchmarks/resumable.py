@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from tune_diffreg.results import write_atomically
+from tune_diffreg.files import write_atomically
 
 Job = TypeVar("Job")
 Rows = list[dict[str, Any]]

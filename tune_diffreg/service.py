@@ -44,7 +44,7 @@ def run_study(study: Study, storage: Path, console: Console, address: str | None
     check_cluster(study, address)
     if not folder.journal.exists():  # a search that has begun knows it already
         check_warm_start(study)
-    preparation = prepare_with_progress(study, console)
+    preparation = prepare_with_progress(study, console, folder.references)
     folder.create(study)
     with folder.lock():
         _log_to(folder.log)
@@ -65,7 +65,9 @@ def run_study(study: Study, storage: Path, console: Console, address: str | None
     return _conclude(study, folder, summary, console)
 
 
-def prepare_with_progress(study: Study, console: Console) -> Preparation:
+def prepare_with_progress(
+    study: Study, console: Console, references: Path | None = None
+) -> Preparation:
     """Loads the data behind a progress bar and says what was found in it."""
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("reading images", visible=False)
@@ -73,7 +75,14 @@ def prepare_with_progress(study: Study, console: Console) -> Preparation:
         def progress(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total, visible=True)
 
-        preparation = prepare(study, progress)
+        preparation = prepare(study, progress, references)
+    near = preparation.materials.reference.near_copies
+    if near:
+        console.print(
+            f"note: {near} validation images are near-copies of a training image; they make "
+            "memorisation look like generalisation",
+            style="yellow",
+        )
     copies = {split: count for split, count in preparation.duplicates.items() if count}
     for split, count in copies.items():
         where = "twice in it" if split == "train" else "in an earlier split too"
@@ -93,8 +102,9 @@ def plan(study: Study, preparation: Preparation, address: str | None) -> dict[st
     else:
         with ray_cluster(address):
             concurrent = concurrent_trials(study)
-    heldout = preparation.materials.reference.heldout_memorized_fraction
-    cost = None if address else measure(study, preparation.materials, study.resources)
+    reference = preparation.materials.reference
+    floor, floor_samples = reference.floor(study.evaluation.samples)
+    cost = None if address else measure(study, preparation.materials)
     return {
         "study": study.name,
         "trials": study.search.trials,
@@ -105,10 +115,17 @@ def plan(study: Study, preparation: Preparation, address: str | None) -> dict[st
         "images_at_most": study.search.trials * study.training.images,
         "budget": {"images": study.search.images, "hours": study.search.hours},
         "objective": study.objective.metric,
-        "constraints": {name: bound.max for name, bound in study.objective.constraints.items()},
-        "heldout_memorized_fraction": heldout,
+        "constraints": {name: str(bound) for name, bound in study.objective.constraints.items()},
+        "floor": {"value": floor, "images": floor_samples},
+        "heldout_memorized_fraction": reference.heldout_scores["heldout_memorized_fraction"],
+        "near_copies": reference.near_copies,
         "duplicates": preparation.duplicates,
-        "cost": cost and {**asdict(cost), "trials_per_gpu": cost.trials_per_gpu},
+        "cost": cost
+        and {
+            **asdict(cost),
+            "scoring_share": cost.scoring_share,
+            "trials_per_gpu": cost.trials_per_gpu,
+        },
     }
 
 

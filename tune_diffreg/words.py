@@ -10,18 +10,33 @@ from pathlib import Path
 from typing import Any
 
 _NAMES = {
-    "fd_digits_cnn": "FD (digits CNN features, not Inception FID)",
-    "fd_pixels": "FD (8x8 pixels, not Inception FID)",
     "fid": "FID",
+    "kid": "KID",
     "memorized_fraction": "memorised fraction",
     "heldout_memorized_fraction": "the same of held-out images",
+    "heldout_authentic_fraction": "the same of held-out images",
+    "median_distance_ratio": "median distance to training, over that of held-out images",
+    "mann_whitney_z": "Mann-Whitney Z (below 0: nearer to training than held-out images)",
+    "c_t": "C_T (below 0: nearer to training than held-out images)",
 }
-_PERCENT = ("memorized_fraction", "heldout_memorized_fraction")
+_FEATURES = {"digits_cnn": "digits CNN features", "pixels": "8x8 pixels", "dinov2": "DINOv2",
+             "clip": "CLIP"}  # fmt: skip
+_DISTANCES = {"fd_": "FD ({}, not Inception FID)", "kd_": "KD ({}, not Inception KID)"}
+_PERCENT = (
+    "memorized_fraction", "heldout_memorized_fraction", "authentic_fraction",
+    "heldout_authentic_fraction",
+)  # fmt: skip
 
 
 def score_name(name: str, short: bool = False) -> str:
     """A score's name in full, or short where the full one was said before."""
+    if name.endswith("_se"):
+        return f"{score_name(name.removesuffix('_se'), short=True)} standard error"
     full = _NAMES.get(name, name.replace("_", " "))
+    for prefix, text in _DISTANCES.items():
+        if name.startswith(prefix):
+            features = name.removeprefix(prefix)
+            full = text.format(_FEATURES.get(features, features))
     return full.split(" (")[0] if short else full
 
 

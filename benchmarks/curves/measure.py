@@ -24,8 +24,9 @@ from scipy.stats import qmc
 
 from benchmarks.output import device_name
 from benchmarks.resumable import complete
-from tune_diffreg.results import versions, write_atomically
-from tune_diffreg.results.files import to_json
+from tune_diffreg.files import write_atomically
+from tune_diffreg.results import versions
+from tune_diffreg.results.formats import to_json
 from tune_diffreg.search.trial import Materials, Trial, load_materials
 from tune_diffreg.study import Study, read_study
 
@@ -115,7 +116,7 @@ def about(study: Study, materials: Materials, digest: str) -> dict[str, Any]:
         "sobol_seed": _SOBOL_SEED,
         "milestones": list(MILESTONES),
         "data_sha256": digest,
-        "features_sha256": materials.extractor.digest,
+        "features_sha256": materials.reference.extractor.digest,
         "versions": versions(),
         "machine": f"{device_name()}, one thread a training",
     }

@@ -17,6 +17,7 @@ from diffusers.models.resnet import ResnetBlock2D
 from torch import nn
 
 from tune_diffreg.errors import InputError
+from tune_diffreg.factory import in_a_line
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def residual_branches(model: Any) -> list[Branch]:
     try:
         branches = list(model.residual_branches())
     except Exception as error:
-        said = " ".join(f"{type(error).__name__}: {error}".split())
+        said = in_a_line(error)
         raise InputError(f"model: residual_branches() of {kind} fails: {said}") from None
     if not branches or not all(isinstance(branch, Branch) for branch in branches):
         raise InputError(

@@ -16,6 +16,7 @@ from torch import nn
 from tune_diffreg.diffusion.augmentation import LABELS
 from tune_diffreg.diffusion.model import try_out
 from tune_diffreg.errors import InputError
+from tune_diffreg.factory import in_a_line
 from tune_diffreg.seeds import generator
 from tune_diffreg.study import Model
 
@@ -86,7 +87,7 @@ def noise_embeddings(model: Any) -> list[nn.Module]:
     try:
         found = list(model.noise_embeddings())
     except Exception as error:
-        said = " ".join(f"{type(error).__name__}: {error}".split())
+        said = in_a_line(error)
         raise InputError(
             f"augmentation.conditional: noise_embeddings() of {kind} fails: {said}"
         ) from None

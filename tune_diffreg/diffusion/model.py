@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
-
 import torch
 from diffusers import DiTTransformer2DModel, UNet2DModel
 from torch import nn
 
 from tune_diffreg.errors import InputError
+from tune_diffreg.factory import call_factory, in_a_line
 from tune_diffreg.seeds import derive
 from tune_diffreg.study import Model
 
@@ -57,7 +55,7 @@ def try_out(model: nn.Module, settings: Model) -> None:
     except Exception as error:
         raise InputError(
             f"model.factory {settings.factory}: the model cannot be called with images "
-            f"{shape} and timesteps (2,): {_in_a_line(error)}"
+            f"{shape} and timesteps (2,): {in_a_line(error)}"
         ) from None
     if tuple(output.shape) != shape:
         raise InputError(
@@ -67,29 +65,10 @@ def try_out(model: nn.Module, settings: Model) -> None:
 
 
 def _from_factory(model: Model, factory: str) -> nn.Module:
-    where = f"model.factory {factory}"
-    module, name = factory.split(":")
-    try:
-        function: Any = getattr(importlib.import_module(module), name)
-    except ImportError as error:
-        raise InputError(
-            f"{where}: {module} cannot be imported ({_in_a_line(error)}); it must be installed, "
-            "or lie in the folder that the command is given in"
-        ) from None
-    except AttributeError:
-        raise InputError(f"{where}: {module} has no {name!r}") from None
-    except (Exception, SystemExit) as error:
-        raise InputError(f"{where}: importing {module} failed: {_in_a_line(error)}") from None
-    try:
-        built = function(
-            in_channels=model.in_channels, sample_size=model.sample_size, **model.arguments
-        )
-    except (Exception, SystemExit) as error:
-        raise InputError(f"{where}: {_in_a_line(error)}") from None
+    arguments = {"in_channels": model.in_channels, "sample_size": model.sample_size}
+    built = call_factory("model.factory", factory, {**arguments, **model.arguments})
     if not isinstance(built, nn.Module):
-        raise InputError(f"{where} returned {type(built).__name__}, not a torch.nn.Module")
+        raise InputError(
+            f"model.factory {factory} returned {type(built).__name__}, not a torch.nn.Module"
+        )
     return built
-
-
-def _in_a_line(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())

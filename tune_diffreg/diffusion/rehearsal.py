@@ -12,6 +12,7 @@ from tune_diffreg.diffusion.branches import residual_branches
 from tune_diffreg.diffusion.model import build_model, try_out
 from tune_diffreg.diffusion.trainer import Diverged, Trainer
 from tune_diffreg.errors import InputError
+from tune_diffreg.factory import in_a_line
 from tune_diffreg.study import TrialConfig
 
 _CPU = torch.device("cpu")
@@ -39,7 +40,7 @@ def check_model(config: TrialConfig) -> None:
     except (InputError, Diverged) as error:
         raise InputError(f"model.factory {factory}: {error}") from None
     except Exception as error:
-        said = " ".join(f"{type(error).__name__}: {error}".split())
+        said = in_a_line(error)
         raise InputError(f"model.factory {factory}: a step of training fails: {said}") from None
 
 

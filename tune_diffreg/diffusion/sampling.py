@@ -1,9 +1,11 @@
-"""Deterministic DDIM sampling through diffusers, with one generator an image."""
+"""Deterministic sampling through diffusers, with one generator an image."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-from diffusers import DDIMScheduler
+from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, HeunDiscreteScheduler
 
 from tune_diffreg.diffusion.loss import Predict
 
@@ -22,10 +24,23 @@ def latents(first: int, count: int, shape: tuple[int, ...]) -> torch.Tensor:
     )
 
 
+def sampling_scheduler(sampler: str, ddim: DDIMScheduler) -> Any:
+    """The sampler that a study names, on the schedule of `ddim`.
+
+    All bound the predicted image, which at high noise is far off; DPM-Solver++ by its own dynamic
+    threshold.
+    """
+    if sampler == "dpmsolver++":
+        return DPMSolverMultistepScheduler.from_config(ddim.config, thresholding=True)
+    if sampler == "heun":
+        return HeunDiscreteScheduler.from_config(ddim.config)
+    return ddim
+
+
 @torch.no_grad()
 def sample(
     predict: Predict,
-    scheduler: DDIMScheduler,
+    scheduler: Any,
     noise: torch.Tensor,
     steps: int,
     batch_size: int = 256,
@@ -33,14 +48,16 @@ def sample(
     """Images `(N, C, H, W) uint8` on the CPU, denoised from `noise` of the same shape.
 
     Args:
+        scheduler: from `sampling_scheduler`.
         noise: on the model's device.
     """
-    scheduler.set_timesteps(steps)
     finished = []
     for batch in noise.split(batch_size):
-        images = _filled(batch, min(batch_size, len(noise)))
+        scheduler.set_timesteps(steps)  # and forgets the batch before
+        images = _filled(batch, min(batch_size, len(noise))) * scheduler.init_noise_sigma
         for t in scheduler.timesteps:
-            predicted = predict(images, t.to(noise.device).expand(len(images)))
+            scaled = scheduler.scale_model_input(images, t)
+            predicted = predict(scaled, t.to(noise.device).expand(len(images)))
             images = scheduler.step(predicted, t, images).prev_sample
         images = images[: len(batch)]
         # Rounded as diffusers' pipelines do before they hand out pictures.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tune_diffreg.production.export import PIPELINE, new_folder, save_pipeline
 from tune_diffreg.results import Best
-from tune_diffreg.results.files import to_json
+from tune_diffreg.results.formats import to_json
 from tune_diffreg.search.trial import SAMPLES, Trial, device_for, load_materials, save_sheet
 
 # How often the caller hears how far the training is.

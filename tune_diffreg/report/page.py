@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from tune_diffreg.files import write_atomically
 from tune_diffreg.report.figures import learning_curves, tradeoff
 from tune_diffreg.results import (
     StudyFolder,
@@ -20,7 +21,6 @@ from tune_diffreg.results import (
     comparison_rows,
     read_journal,
     replay,
-    write_atomically,
 )
 from tune_diffreg.study import Study
 from tune_diffreg.words import score, score_name

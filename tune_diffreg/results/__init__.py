@@ -6,7 +6,6 @@ Search writes it; tracking, report and production read it.
 from tune_diffreg.results.audit import audit, audit_sentences
 from tune_diffreg.results.best import Best, read_best
 from tune_diffreg.results.comparison import compared, comparison_rows
-from tune_diffreg.results.files import replacing, write_atomically
 from tune_diffreg.results.folder import StudyFolder, list_studies, open_study
 from tune_diffreg.results.journal import Journal, read_journal
 from tune_diffreg.results.ranking import best_trial, leading_trial
@@ -37,11 +36,9 @@ __all__ = [
     "read_best",
     "read_journal",
     "read_state",
-    "replacing",
     "replay",
     "summarize",
     "versions",
     "wall_seconds",
-    "write_atomically",
     "write_results",
 ]

@@ -10,9 +10,10 @@ from typing import Any, Literal
 import pandas as pd
 
 import tune_diffreg
+from tune_diffreg.files import write_atomically
 from tune_diffreg.results.audit import audit
-from tune_diffreg.results.files import to_json, to_yaml, write_atomically
 from tune_diffreg.results.folder import StudyFolder
+from tune_diffreg.results.formats import to_json, to_yaml
 from tune_diffreg.results.journal import read_journal
 from tune_diffreg.results.ranking import best_trial
 from tune_diffreg.results.trials import ENDED, TrialRecord, replay, wall_seconds

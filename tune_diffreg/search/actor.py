@@ -11,6 +11,7 @@ import torch
 from ray import tune
 
 from tune_diffreg.diffusion import Diverged, Network
+from tune_diffreg.factory import in_a_line
 from tune_diffreg.search.trial import (
     SAMPLES,
     Materials,
@@ -63,7 +64,7 @@ class TrialActor(tune.Trainable):
         except torch.OutOfMemoryError:
             failure = self._out_of_memory()
         except Exception as error:
-            failure = " ".join(f"{type(error).__name__}: {error}".split())
+            failure = in_a_line(error)
         return self._given_up(failure)
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:

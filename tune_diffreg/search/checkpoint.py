@@ -5,7 +5,6 @@ A file is `torch.save`'s bytes and their SHA-256. Beside the latest lies the one
 
 from __future__ import annotations
 
-import hashlib
 import io
 import logging
 from contextlib import suppress
@@ -15,13 +14,12 @@ from typing import Any
 
 import torch
 
-from tune_diffreg.results import write_atomically
+from tune_diffreg.files import read_sealed, write_sealed
 
 log = logging.getLogger(__name__)
 
 LATEST = "checkpoint.pt"
 BEFORE = "checkpoint.before.pt"
-_DIGEST = hashlib.sha256().digest_size
 
 
 def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
@@ -29,11 +27,10 @@ def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    content = buffer.getvalue()
     latest = folder / LATEST
     if latest.exists():
         latest.replace(folder / BEFORE)
-    write_atomically(latest, content + hashlib.sha256(content).digest())
+    write_sealed(latest, buffer.getvalue())
 
 
 def load_checkpoint(folder: Path) -> dict[str, Any] | None:
@@ -61,9 +58,6 @@ def remove_checkpoints(folder: Path) -> None:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    content = memoryview(path.read_bytes())
-    body, digest = content[:-_DIGEST], content[-_DIGEST:]
-    if hashlib.sha256(body).digest() != digest:
-        raise ValueError("its checksum is wrong")
-    state: dict[str, Any] = torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
+    content = io.BytesIO(read_sealed(path))
+    state: dict[str, Any] = torch.load(content, map_location="cpu", weights_only=True)
     return state

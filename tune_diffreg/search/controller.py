@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -42,19 +43,25 @@ class Preparation:
     duplicates: dict[str, int]
 
 
-def prepare(study: Study, progress: Progress | None = None) -> Preparation:
-    """Loads the data and makes the reference; starts nothing.
+def prepare(
+    study: Study, progress: Progress | None = None, references: Path | None = None
+) -> Preparation:
+    """Loads the data and the reference; starts nothing.
+
+    Args:
+        references: folder in which references are kept; None keeps none.
 
     Raises:
         InputError: the data or the extractor's weights cannot be used.
     """
     for config in study.networks():
         check_model(config)
-    splits, materials = load_materials(study, study.resources.cpu, progress)
+    splits, materials = load_materials(study, study.resources.cpu, progress, references)
+    extractor = materials.reference.extractor
     provenance = {
         "data_sha256": splits.digest,
-        "features": materials.extractor.name,
-        "features_sha256": materials.extractor.digest,
+        "features": extractor.name,
+        "features_sha256": extractor.digest,
         **versions(),
     }
     return Preparation(materials, provenance, splits.duplicates())

@@ -8,14 +8,17 @@ from dataclasses import dataclass
 
 import torch
 
+from tune_diffreg.diffusion.loss import BANK_DRAWS
 from tune_diffreg.errors import InputError, WorkFailed
+from tune_diffreg.factory import in_a_line
 from tune_diffreg.search.trial import Materials, Trial, device_for
-from tune_diffreg.study import Resources, TrialConfig
+from tune_diffreg.study import Study
 
 _WARM_UP_STEPS = 3  # compiling, and the allocator's first requests
 _SECONDS = 2.0
 _MOST_STEPS = 200
 _SAID = 300
+_BATCH = 256
 
 
 @dataclass(frozen=True)
@@ -24,14 +27,21 @@ class Cost:
 
     Attributes:
         images_per_second: seen in training.
-        training_seconds: of a whole training, scoring left out.
+        training_seconds: of a whole training.
+        scoring_seconds: of all its scores, at every rung and at the end.
         gpu_share: least share of the GPU whose memory holds the trial, its CUDA context included;
             None on a CPU.
     """
 
     images_per_second: float
     training_seconds: float
+    scoring_seconds: float
     gpu_share: float | None
+
+    @property
+    def scoring_share(self) -> float:
+        """Of a trial's time."""
+        return self.scoring_seconds / (self.training_seconds + self.scoring_seconds)
 
     @property
     def trials_per_gpu(self) -> int | None:
@@ -39,26 +49,25 @@ class Cost:
         return None if self.gpu_share is None else max(1, int(1 / self.gpu_share + 1e-9))
 
 
-def measure(config: TrialConfig, materials: Materials, resources: Resources) -> Cost:
-    """Trains for a few seconds and denoises one batch, as scoring does; keeps nothing.
+def measure(study: Study, materials: Materials) -> Cost:
+    """Trains for a few seconds and scores one batch of images; keeps nothing.
 
     On a GPU nothing else may run meanwhile, since its use of memory would be counted too.
 
     Raises:
         WorkFailed: a trial does not run here.
     """
-    device = device_for(resources)
     try:
-        return _measure(config, materials, device)
+        return _measure(study, materials, device_for(study.resources))
     except (InputError, WorkFailed):
         raise
     except Exception as error:  # out of memory, or no compiler
-        said = " ".join(f"{type(error).__name__}: {error}".split())
-        raise WorkFailed(f"a trial of this study fails on this machine: {said[:_SAID]}") from None
+        said = in_a_line(error)[:_SAID]
+        raise WorkFailed(f"a trial of this study fails on this machine: {said}") from None
 
 
-def _measure(config: TrialConfig, materials: Materials, device: torch.device) -> Cost:
-    trial = Trial(config, materials, device)
+def _measure(study: Study, materials: Materials, device: torch.device) -> Cost:
+    trial = Trial(study, materials, device)
     for _ in range(_WARM_UP_STEPS):
         trial.trainer.step()
     trial.trainer.check_finite()  # waits for the device
@@ -67,8 +76,27 @@ def _measure(config: TrialConfig, materials: Materials, device: torch.device) ->
         trial.trainer.step()
     trial.trainer.check_finite()
     speed = (trial.images_seen - before) / (time.monotonic() - start)
-    trial.denoise(samples=config.evaluation.samples, steps=1)
-    return Cost(speed, config.training.images / speed, _gpu_share(device))
+    scoring = _scoring_seconds(study, trial)
+    return Cost(speed, study.training.images / speed, scoring, _gpu_share(device))
+
+
+def _scoring_seconds(study: Study, trial: Trial) -> float:
+    """From one call of the network and one batch of images that are scored."""
+    settings = study.evaluation
+    batch = min(settings.samples, _BATCH)
+    trial.denoise(batch, steps=2)  # compiles
+    start = time.monotonic()
+    images = trial.denoise(batch, steps=2)
+    calls_a_step = 2 if settings.sampler == "heun" else 1
+    call = (time.monotonic() - start) / (2 * calls_a_step) / batch
+    start = time.monotonic()
+    trial.materials.reference.score(images)
+    judging = (time.monotonic() - start) / batch
+    losses = BANK_DRAWS * (len(study.training.decays) + 1)
+    rungs = len(study.rungs())
+    samples = settings.samples_at_rungs * (rungs - 1) + settings.samples
+    denoising = samples * settings.steps * calls_a_step
+    return (denoising + losses * rungs) * call + samples * judging
 
 
 def _gpu_share(device: torch.device) -> float | None:

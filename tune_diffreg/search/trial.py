@@ -16,10 +16,10 @@ from torchvision.utils import make_grid
 
 from tune_diffreg.data import Splits, load_splits
 from tune_diffreg.data.image_folder import Progress
-from tune_diffreg.diffusion import Network, Trainer, latents, sample
-from tune_diffreg.evaluation import FeatureExtractor, Reference, load_extractor
+from tune_diffreg.diffusion import Network, Trainer, latents, sample, sampling_scheduler
+from tune_diffreg.evaluation import Reference, kept_reference, load_extractor, reference_file
+from tune_diffreg.files import write_atomically
 from tune_diffreg.images import Images
-from tune_diffreg.results import write_atomically
 from tune_diffreg.search.checkpoint import load_checkpoint, save_checkpoint
 from tune_diffreg.study import Resources, TrialConfig
 
@@ -39,32 +39,37 @@ class Materials:
     train: Images
     validation: Images
     reference: Reference
-    extractor: FeatureExtractor
-
-    @classmethod
-    def prepare(cls, config: TrialConfig, splits: Splits) -> Materials:
-        """Makes the reference of the validation split.
-
-        Raises:
-            InputError: the extractor's weights are absent, or a split is too small.
-        """
-        extractor = load_extractor(config.evaluation)
-        reference = Reference.of(splits.train, splits.validation[:], extractor, config.distance)
-        return cls(splits.train, splits.validation, reference, extractor)
 
 
 def load_materials(
-    config: TrialConfig, threads: int, progress: Progress | None = None
+    config: TrialConfig,
+    threads: int,
+    progress: Progress | None = None,
+    references: Path | None = None,
 ) -> tuple[Splits, Materials]:
     """Loads the data of a configuration and prepares what it is scored with.
 
     Args:
         threads: as many as a trial has; the reference is part of every score, and the number of
             threads decides how its sums are rounded.
+        references: folder in which references are kept; None keeps none.
+
+    Raises:
+        InputError: the data or the extractor's weights cannot be used, or a split is too small.
     """
     torch.set_num_threads(threads)
     splits = load_splits(config.data, config.model, progress)
-    return splits, Materials.prepare(config, splits)
+    extractor, space = load_extractor(config.evaluation), config.evaluation.neighbors
+
+    def make() -> Reference:
+        return Reference.of(splits.train, splits.validation[:], extractor, space)
+
+    if references is None:
+        reference = make()
+    else:
+        path = reference_file(references, splits.digest, extractor, space)
+        reference = kept_reference(path, splits.train, extractor, make)
+    return splits, Materials(splits.train, splits.validation, reference)
 
 
 def device_for(resources: Resources) -> torch.device:
@@ -90,7 +95,7 @@ class Trial:
     ) -> None:
         self.config = config
         self.materials = materials
-        materials.extractor.to(device)
+        materials.reference.to(device)
         self.trainer = Trainer(config, materials.train, device, network)
         self.seconds = 0.0
 
@@ -119,30 +124,36 @@ class Trial:
         start = time.monotonic()
         trainer, settings = self.trainer, self.config.evaluation
         statistics = trainer.statistics()
-        decay, by_band = trainer.choose_average(self.materials.validation)
-        train_loss = trainer.loss_of_average(self.materials.train).mean().item()
-        validation_loss = by_band.mean().item()
-        images = self.denoise(settings.samples, settings.steps)
+        decay, validation = trainer.choose_average(self.materials.validation)
+        train = trainer.loss_of_average(self.materials.train)
+        gaps = (validation - train) / train
+        bands = range(1, len(gaps) + 1)
+        ended = self.images_seen >= self.config.training.images
+        images = self.denoise(settings.samples if ended else settings.samples_at_rungs)
         scores = {
-            **self.materials.reference.score(images, self.materials.extractor),
-            "heldout_memorized_fraction": self.materials.reference.heldout_memorized_fraction,
-            "validation_loss": validation_loss,
-            "train_loss": train_loss,
-            "loss_gap": (validation_loss - train_loss) / train_loss,
-            **{f"validation_loss_band_{i}": loss for i, loss in enumerate(by_band.tolist(), 1)},
+            **self.materials.reference.score(images),
+            "validation_loss": validation.mean().item(),
+            "train_loss": train.mean().item(),
+            "loss_gap": (validation.mean() / train.mean() - 1).item(),
+            **{f"validation_loss_band_{i}": validation[i - 1].item() for i in bands},
+            **{f"loss_gap_band_{i}": gaps[i - 1].item() for i in bands},
             "ema": decay,
             **statistics,
         }
         self.seconds += time.monotonic() - start
         return scores, images
 
-    def denoise(self, samples: int, steps: int) -> torch.Tensor:
-        """Images `(samples, C, H, W) uint8` of the averaged weights, from the study's latents."""
+    def denoise(self, samples: int, steps: int | None = None) -> torch.Tensor:
+        """Images `(samples, C, H, W) uint8` of the averaged weights, from the study's latents.
+
+        Args:
+            steps: of the sampler; as the configuration says if left out.
+        """
+        settings, network = self.config.evaluation, self.trainer.network
         shape = tuple(self.materials.train.shape[1:])
-        noise = latents(self.config.evaluation.latents, samples, shape)
-        network = self.trainer.network
-        noise = noise.to(network.device)
-        return sample(network.predict_averaged, self.trainer.scheduler, noise, steps)
+        noise = latents(settings.latents, samples, shape).to(network.device)
+        scheduler = sampling_scheduler(settings.sampler, self.trainer.scheduler)
+        return sample(network.predict_averaged, scheduler, noise, steps or settings.steps)
 
     def save(self, folder: Path) -> None:
         """Keeps all that the rest of the training depends on."""

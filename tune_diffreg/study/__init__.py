@@ -1,11 +1,13 @@
 """The study file: what a user may write, read and validated. Imports no other room."""
 
 from tune_diffreg.study.file import read_study, read_yaml
+from tune_diffreg.study.objective import Bound, Objective
 from tune_diffreg.study.sections import (
     Augmentation,
     Data,
     Diffusion,
     Evaluation,
+    Extractor,
     Model,
     Optimizer,
     Regularization,
@@ -14,14 +16,16 @@ from tune_diffreg.study.sections import (
     TrialConfig,
 )
 from tune_diffreg.study.space import Distribution
-from tune_diffreg.study.study import Halving, Objective, Resources, Search, Study
+from tune_diffreg.study.study import Halving, Resources, Search, Study
 
 __all__ = [
     "Augmentation",
+    "Bound",
     "Data",
     "Diffusion",
     "Distribution",
     "Evaluation",
+    "Extractor",
     "Halving",
     "Model",
     "Objective",

@@ -8,12 +8,22 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from tune_diffreg.study import scores
+
+
+def _is_factory(value: str) -> str:
+    if not re.fullmatch(r"[\w.]+:\w+", value):
+        raise ValueError(f"factory must be 'package.module:function', found {value!r}")
+    return value
+
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Images = Annotated[int, Field(ge=1, le=10**15)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**62)]
+Factory = Annotated[str, AfterValidator(_is_factory)]
 
 
 def _list_to_tuple(value: Any) -> Any:
@@ -87,7 +97,7 @@ class Model(Settings):
     layers_per_block: int = Field(2, ge=1, description="residual blocks at each resolution")
     attention_head_dim: int = Field(8, ge=1, description="channels of an attention head")
     norm_num_groups: int = Field(32, ge=1, description="groups of the group normalisation")
-    factory: str | None = Field(
+    factory: Factory | None = Field(
         None,
         description="package.module:function that is called with in_channels, sample_size and "
         "`arguments` and returns the model; none of the U-Net's keys goes with it",
@@ -108,8 +118,6 @@ class Model(Settings):
             if self.arguments:
                 raise ValueError("arguments are those of a factory, and there is no factory")
             return self._require_fitting_shapes()
-        if not re.fullmatch(r"[\w.]+:\w+", self.factory):
-            raise ValueError(f"factory must be 'package.module:function', found {self.factory!r}")
         for key in _OF_THE_UNET:
             if getattr(self, key) != type(self).model_fields[key].default:
                 raise ValueError(f"{key} is the U-Net's; a factory takes `arguments`")
@@ -252,16 +260,51 @@ class Training(Settings):
         return self.ema if isinstance(self.ema, tuple) else (self.ema,)
 
 
+class Extractor(Settings):
+    """A feature extractor of one's own."""
+
+    factory: Factory = Field(
+        description="package.module:function that returns the network; the scores bear the "
+        "function's name"
+    )
+
+    @property
+    def name(self) -> str:
+        return self.factory.split(":")[1]
+
+
 class Evaluation(Settings):
-    features: Literal["digits_cnn", "inception", "pixels"] = Field(
-        description="feature extractor of the Fréchet distance"
+    features: Literal["digits_cnn", "inception", "dinov2", "clip", "pixels"] | Extractor = Field(
+        description="feature extractor of the Fréchet distance; or {factory: "
+        "'package.module:function'}, which returns a torch.nn.Module from images (N, C, H, W) "
+        "uint8 to features (N, D)"
     )
     weights: str | None = Field(
-        None, description="inception only: file of the weights; null looks in torch's cache"
+        None,
+        description="inception, dinov2, clip: file of the weights; null looks in torch hub's cache",
     )
-    samples: int = Field(512, ge=2, description="images generated for a score")
-    steps: int = Field(20, ge=1, description="DDIM steps a generated image")
+    neighbors: Literal["pixels", "features"] = Field(
+        "pixels", description="what memorisation measures distances to training images in"
+    )
+    samples: int = Field(512, ge=10, description="images generated for a score")
+    rung_samples: Annotated[int, Field(ge=10)] | None = Field(
+        None, description="the same at rungs before the last; null: as many"
+    )
+    sampler: Literal["ddim", "dpmsolver++", "heun"] = Field(
+        "ddim", description="deterministic sampler; heun calls the network twice a step"
+    )
+    steps: int = Field(20, ge=1, description="steps of the sampler")
     latents: Seed = Field(0, description="generated image i starts from seed `latents` + i")
+
+    @property
+    def samples_at_rungs(self) -> int:
+        """Images generated at a rung before the last."""
+        return self.rung_samples or self.samples
+
+    @property
+    def feature_name(self) -> str:
+        """What the scores that depend on the extractor are named after."""
+        return self.features if isinstance(self.features, str) else self.features.name
 
 
 class TrialConfig(Settings):
@@ -284,22 +327,28 @@ class TrialConfig(Settings):
                 "the digits are 8x8 grayscale: data.source 'digits' and evaluation.features "
                 "'digits_cnn' need model.in_channels 1 and model.sample_size 8"
             )
+        if self.evaluation.weights and self.evaluation.features not in (
+            "inception",
+            "dinov2",
+            "clip",
+        ):
+            raise ValueError(
+                f"evaluation.features {self.evaluation.feature_name!r} takes no 'weights'"
+            )
         if self.data.source == "cifar10" and self.model.in_channels != 3:
             raise ValueError("cifar10 is RGB: data.source 'cifar10' needs model.in_channels 3")
-        if self.diffusion.timesteps % self.evaluation.steps:
+        steps, timesteps = self.evaluation.steps, self.diffusion.timesteps
+        if self.evaluation.sampler == "ddim" and timesteps % steps:
             raise ValueError(
-                f"evaluation.steps {self.evaluation.steps} must divide diffusion.timesteps "
-                f"{self.diffusion.timesteps}"
+                f"evaluation.steps {steps} must divide diffusion.timesteps {timesteps}"
+            )
+        if steps > timesteps:
+            raise ValueError(
+                f"evaluation.steps {steps} is more than diffusion.timesteps {timesteps}"
             )
         return self
 
     @property
     def distance(self) -> str:
         """Name of the Fréchet distance: `fid` is reserved for Inception's features."""
-        features = self.evaluation.features
-        return "fid" if features == "inception" else f"fd_{features}"
-
-    @property
-    def score_names(self) -> tuple[str, ...]:
-        """The scores of a trial that can be an objective or a constraint; less is better."""
-        return (self.distance, "memorized_fraction", "validation_loss", "train_loss", "loss_gap")
+        return scores.distance(self.evaluation.feature_name)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
 from tune_diffreg.errors import explain
+from tune_diffreg.study import scores
 from tune_diffreg.study.effect import require_effect
+from tune_diffreg.study.objective import Objective
 from tune_diffreg.study.sections import Images, Seed, Settings, TrialConfig
 from tune_diffreg.study.space import (
     Distribution,
@@ -25,7 +27,7 @@ _EQUAL_IN_ALL_TRIALS = ("training.images", "model.sample_size", "model.in_channe
 
 # The storage folder holds these beside the studies.
 _CONDITIONAL = "augmentation.conditional"
-_RESERVED_NAMES = ("mlflow.db", "mlflow-artifacts")
+_RESERVED_NAMES = ("mlflow.db", "mlflow-artifacts", "references")
 
 
 class Search(Settings):
@@ -62,32 +64,6 @@ class Search(Settings):
     space: dict[str, Distribution] = Field(
         description="dotted path of a setting -> low, high, log, step, choices, when"
     )
-
-
-class Bound(Settings):
-    max: float = Field(description="largest value that a feasible trial may have")
-
-
-class Objective(Settings):
-    metric: str = Field(description="score to minimise")
-    constraints: dict[str, Bound] = Field(
-        default_factory=dict, description="score -> {max: bound} that a trial must meet"
-    )
-
-    def violation(self, scores: Mapping[str, float]) -> float:
-        """How far a trial is from feasible: the excess over each bound, in units of the bound."""
-        return sum(
-            max(0.0, excess) / (abs(self.constraints[name].max) or 1.0)
-            for name, excess in self.excess(scores).items()
-        )
-
-    def excess(self, scores: Mapping[str, float]) -> dict[str, float]:
-        """Constraint -> score less its bound; 0 or less is feasible."""
-        return {name: scores[name] - bound.max for name, bound in self.constraints.items()}
-
-    def rank(self, scores: Mapping[str, float]) -> tuple[float, float]:
-        """Sorts trials from best to worst: feasible before infeasible, then by the metric."""
-        return self.violation(scores), scores[self.metric]
 
 
 class Halving(Settings):
@@ -135,7 +111,7 @@ class Study(TrialConfig):
     @model_validator(mode="after")
     def _search_fits(self) -> Self:
         if self.name in _RESERVED_NAMES:
-            raise ValueError(f"name: {self.name!r} is taken by the tracking store")
+            raise ValueError(f"name: {self.name!r} is taken by what studies share")
         if not self.search.space:
             raise ValueError("search.space is empty; name at least one setting to vary")
         if len(self.search.baselines) > self.search.trials:
@@ -143,11 +119,14 @@ class Study(TrialConfig):
                 f"search.trials {self.search.trials} leaves no room for "
                 f"{len(self.search.baselines)} baselines"
             )
-        for metric in (self.objective.metric, *self.objective.constraints):
-            if metric not in self.score_names:
+        features = self.evaluation.feature_name
+        _require_known("metric", self.objective.metric, scores.minimized(features), features)
+        for name, bound in self.objective.constraints.items():
+            _require_known("constraints", name, scores.all_of(features), features)
+            if bound.over_heldout is not None and name not in scores.OF_HELDOUT:
                 raise ValueError(
-                    f"objective: no score {metric!r} with evaluation.features "
-                    f"{self.evaluation.features!r}; there are {', '.join(self.score_names)}"
+                    f"objective.constraints.{name}: over_heldout is for "
+                    f"{' and '.join(scores.OF_HELDOUT)}"
                 )
         self._check_rungs()
         for path, distribution in self.search.space.items():
@@ -266,3 +245,11 @@ class Study(TrialConfig):
                 done.add(path)
                 del waiting[path]
                 yield path
+
+
+def _require_known(key: str, score: str, known: Sequence[str], features: str) -> None:
+    if score not in known:
+        raise ValueError(
+            f"objective.{key}: no score {score!r} with evaluation.features {features!r}; there are "
+            f"{', '.join(known)}"
+        )

@@ -55,8 +55,7 @@ def plan_table(plan: dict[str, Any]) -> Table:
     table = Table.grid(padding=(0, 2))
     rungs = ", ".join(f"{rung:,}" for rung in plan["rungs"])
     bounds = ", ".join(
-        f"{score_name(name, short=True)} at most {score(name, bound)}"
-        for name, bound in plan["constraints"].items()
+        f"{score_name(name, short=True)} {bound}" for name, bound in plan["constraints"].items()
     )
     chance = score("heldout_memorized_fraction", plan["heldout_memorized_fraction"])
     table.add_row("study", plan["study"])
@@ -70,6 +69,8 @@ def plan_table(plan: dict[str, Any]) -> Table:
         table.add_row("until", f"{' or '.join(budget)} are spent".replace("images", "images seen"))
     table.add_row("objective", f"{score_name(plan['objective'])}{'; ' if bounds else ''}{bounds}")
     table.add_row("by chance", f"{chance} of real held-out images count as memorised")
+    floor = score(plan["objective"], plan["floor"]["value"])
+    table.add_row("at best", f"{floor}: {plan['floor']['images']} real images against the others")
     if plan["cost"]:
         table.add_row("a trial", _cost(plan["cost"]))
     return table
@@ -77,7 +78,8 @@ def plan_table(plan: dict[str, Any]) -> Table:
 
 def _cost(cost: dict[str, Any]) -> str:
     speed = f"{cost['images_per_second']:,.0f} images/s"
-    text = f"{speed}, {duration(cost['training_seconds'])} at full length, scoring left out"
+    seconds = cost["training_seconds"] + cost["scoring_seconds"]
+    text = f"{speed}, {duration(seconds)} at full length, of it {cost['scoring_share']:.0%} scoring"
     if cost["gpu_share"] is None:
         return text
     count = cost["trials_per_gpu"]

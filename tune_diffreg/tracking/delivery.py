@@ -23,7 +23,8 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 
-from tune_diffreg.results import StudyFolder, write_atomically
+from tune_diffreg.files import write_atomically
+from tune_diffreg.results import StudyFolder
 from tune_diffreg.results.journal import Event, events_from
 from tune_diffreg.results.trials import TrialRecord, apply
 from tune_diffreg.study import Study

@@ -76,7 +76,7 @@ def prepare_with_progress(
             bar.update(task, completed=done, total=total, visible=True)
 
         preparation = prepare(study, progress, references)
-    near = preparation.materials.reference.near_copies
+    near = preparation.materials.copies.near_copies
     if near:
         console.print(
             f"note: {near} validation images are near-copies of a training image; they make "
@@ -102,7 +102,7 @@ def plan(study: Study, preparation: Preparation, address: str | None) -> dict[st
     else:
         with ray_cluster(address):
             concurrent = concurrent_trials(study)
-    reference = preparation.materials.reference
+    reference, copies = preparation.materials.reference, preparation.materials.copies
     floor, floor_samples = reference.floor(study.evaluation.samples)
     cost = None if address else measure(study, preparation.materials)
     return {
@@ -117,8 +117,8 @@ def plan(study: Study, preparation: Preparation, address: str | None) -> dict[st
         "objective": study.objective.metric,
         "constraints": {name: str(bound) for name, bound in study.objective.constraints.items()},
         "floor": {"value": floor, "images": floor_samples},
-        "heldout_memorized_fraction": reference.heldout_scores["heldout_memorized_fraction"],
-        "near_copies": reference.near_copies,
+        "heldout_memorized_fraction": copies.heldout_scores["heldout_memorized_fraction"],
+        "near_copies": copies.near_copies,
         "duplicates": preparation.duplicates,
         "cost": cost
         and {

@@ -3,6 +3,7 @@
 Images are `(N, C, H, W) uint8`; nothing here knows what made them.
 """
 
+from tune_diffreg.evaluation.copies import Copies
 from tune_diffreg.evaluation.features import FeatureExtractor, load_extractor
 from tune_diffreg.evaluation.frechet import (
     GaussianStatistics,
@@ -14,12 +15,14 @@ from tune_diffreg.evaluation.frechet import (
 from tune_diffreg.evaluation.kernel import kernel_distance
 from tune_diffreg.evaluation.manifold import manifold_scores, radii
 from tune_diffreg.evaluation.neighbors import Neighbors, Targets
-from tune_diffreg.evaluation.reference import Reference
-from tune_diffreg.evaluation.store import kept_reference, reference_file
+from tune_diffreg.evaluation.reference import Measured, Reference
+from tune_diffreg.evaluation.store import kept, reference_file
 
 __all__ = [
+    "Copies",
     "FeatureExtractor",
     "GaussianStatistics",
+    "Measured",
     "Neighbors",
     "Reference",
     "Targets",
@@ -27,7 +30,7 @@ __all__ = [
     "frechet_distance",
     "frechet_distance_of_statistics",
     "frechet_standard_error",
-    "kept_reference",
+    "kept",
     "kernel_distance",
     "load_extractor",
     "manifold_scores",

@@ -17,7 +17,14 @@ from torchvision.utils import make_grid
 from tune_diffreg.data import Splits, load_splits
 from tune_diffreg.data.image_folder import Progress
 from tune_diffreg.diffusion import Network, Trainer, latents, sample, sampling_scheduler
-from tune_diffreg.evaluation import Reference, kept_reference, load_extractor, reference_file
+from tune_diffreg.evaluation import (
+    Copies,
+    Measured,
+    Reference,
+    kept,
+    load_extractor,
+    reference_file,
+)
 from tune_diffreg.files import write_atomically
 from tune_diffreg.images import Images
 from tune_diffreg.search.checkpoint import load_checkpoint, save_checkpoint
@@ -40,6 +47,12 @@ class Materials:
     validation: Images
     reference: Reference
 
+    @property
+    def copies(self) -> Copies:
+        """How near to the training images others come."""
+        assert self.reference.copies is not None
+        return self.reference.copies
+
 
 def load_materials(
     config: TrialConfig,
@@ -61,14 +74,14 @@ def load_materials(
     splits = load_splits(config.data, config.model, progress)
     extractor, space = load_extractor(config.evaluation), config.evaluation.neighbors
 
-    def make() -> Reference:
-        return Reference.of(splits.train, splits.validation[:], extractor, space)
+    def measure() -> Measured:
+        return Measured.of(splits.validation[:], splits.train, extractor, space)
 
     if references is None:
-        reference = make()
+        measured = measure()
     else:
-        path = reference_file(references, splits.digest, extractor, space)
-        reference = kept_reference(path, splits.train, extractor, make)
+        measured = kept(reference_file(references, splits.digest, extractor, space), measure)
+    reference = Reference(splits.train.shape[1:], splits.train, extractor, measured)
     return splits, Materials(splits.train, splits.validation, reference)
 
 

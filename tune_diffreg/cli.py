@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -45,6 +47,13 @@ Address = Annotated[str | None, typer.Option(help="Ray cluster; this machine if 
 Output = Annotated[Path, typer.Option(help="New folder to write.")]
 
 _RUNS = Path("runs")
+
+
+class Split(StrEnum):
+    """Images of a study that were not trained on."""
+
+    validation = "validation"
+    test = "test"
 
 
 @app.command()
@@ -169,16 +178,52 @@ def train(
     found = read_best(best_file)
     target = output or best_file.parent / "trained"
     console = _console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("training")
-        trained = train_best(
-            found, target, lambda seen, of: bar.update(task, completed=seen, total=of)
-        )
+    with _progress(console, "training") as news:
+        trained = train_best(found, target, news)
     if not trained.same_data:
         console.print("note: the images are not those of the search; scores do not compare")
     _print(trained.scores, lambda now: repeat_table(found.result.scores, now), as_json)
     if not as_json:
         typer.echo(f"Written: {target}")
+
+
+@app.command()
+def evaluate(
+    images: Annotated[
+        str,
+        typer.Argument(metavar="IMAGES", help="A folder, an .npz file, a pipeline or an export."),
+    ],
+    against: Annotated[
+        str | None,
+        typer.Option(help="Real images: a folder, .npz, digits, or a study file; an export's own."),
+    ] = None,
+    train: Annotated[
+        str | None, typer.Option(help="Training images likewise, to look for copies of.")
+    ] = None,
+    split: Annotated[
+        Split, typer.Option(help="Of a study: which of its images are held against.")
+    ] = Split.validation,
+    features: Annotated[
+        str | None, typer.Option(help="Extractor; inception, or the study's, if left out.")
+    ] = None,
+    weights: Annotated[str | None, typer.Option(help="File of the extractor's weights.")] = None,
+    size: Annotated[
+        int | None, typer.Option(min=4, help="Side that a folder's real images are resized to.")
+    ] = None,
+    samples: Annotated[int | None, typer.Option(min=6, help="How many images; all.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Of a pipeline's sampler.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Score images against real ones."""
+    from tune_diffreg.judging import Request, judge
+    from tune_diffreg.terminal import judgement_table
+
+    asked = {"features": features, "weights": weights, "steps": steps}
+    settings = tuple((key, value) for key, value in asked.items() if value is not None)
+    request = Request(images, against, train, split.value, size, samples, settings)
+    with _progress(_console(stderr=True), "reading images") as news:
+        found = judge(request, news)
+    _print(found, judgement_table, as_json)
 
 
 @app.command()
@@ -213,6 +258,14 @@ def main() -> None:
     except OSError as error:
         print(f"tune-diffreg: {error}", file=sys.stderr)
         sys.exit(1)
+
+
+@contextmanager
+def _progress(console: Console, what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar that is there while something is done, and called with (done, in all)."""
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _console(stderr: bool = False) -> Console:

@@ -13,6 +13,7 @@ from tests.diffusion.test_model import SOURCE
 from tune_diffreg.diffusion import latents
 from tune_diffreg.diffusion.model import build_model
 from tune_diffreg.search.trial import MODEL, Trial, load_materials
+from tune_diffreg.study.scores import all_of as scores_of
 
 CPU = torch.device("cpu")
 
@@ -22,14 +23,14 @@ def test_trained_samples_beat_noise_by_a_wide_margin() -> None:
     study = tiny_study("evaluation.samples=512", "evaluation.steps=20")
     _, materials = load_materials(study, threads=1)
     noise = ((latents(0, 512, (1, 8, 8)) / 2 + 0.5).clamp(0, 1) * 255).to(torch.uint8)
-    by_noise = materials.reference.score(noise, materials.extractor)
+    by_noise = materials.reference.score(noise)
     trial = Trial(study, materials, CPU)
     trial.train(until=9600)
     scores, images = trial.evaluate()
     assert images.shape == (512, 1, 8, 8)
     assert scores["fd_digits_cnn"] < by_noise["fd_digits_cnn"] / 4
     assert scores["validation_loss"] > scores["train_loss"]
-    assert set(study.score_names) <= set(scores)
+    assert set(scores_of(study.evaluation.feature_name)) <= set(scores)
 
 
 def test_a_trial_goes_on_from_its_checkpoint_to_the_same_scores(tmp_path: Path) -> None:

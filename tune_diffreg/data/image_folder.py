@@ -39,11 +39,10 @@ def image_folder(
     Raises:
         InputError: no folder, no images in it, or images that cannot be read, by name.
     """
-    if not root.is_dir():
-        raise InputError(f"data.path: {root} is not a folder")
-    paths = sorted(_image_paths(root))
-    if not paths:
-        raise InputError(f"data.path: no images ({', '.join(EXTENSIONS)}) in or below {root}")
+    try:
+        paths = image_paths(root)
+    except InputError as error:
+        raise InputError(f"data.path: {error}") from None
     shape = (len(paths), channels, size, size)
     reading = _read_all(root, paths, channels, size, progress)
     if cache is not None:
@@ -85,6 +84,38 @@ def _read_all(
         )
 
 
+def image_paths(root: Path) -> list[Path]:
+    """All images in or below `root`, in order; at least one.
+
+    Raises:
+        InputError: there is no such folder, or no image in it.
+    """
+    if not root.is_dir():
+        raise InputError(f"{root} is not a folder")
+    paths = sorted(_image_paths(root))
+    if not paths:
+        raise InputError(f"no images ({', '.join(EXTENSIONS)}) in or below {root}")
+    return paths
+
+
+def decoded(path: Path, channels: int) -> torch.Tensor:
+    """An image as it is, `(channels, H, W) uint8`; of an animation the first frame.
+
+    Raises:
+        RuntimeError, OSError, ValueError: it cannot be read.
+    """
+    mode = ImageReadMode.GRAY if channels == 1 else ImageReadMode.RGB
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # WebP says that it is read in colour; see below
+        image: torch.Tensor = decode_image(str(path), mode=mode, apply_exif_orientation=True)
+    if image.ndim == 4:
+        image = image[0]
+    image = F.to_dtype(image, torch.uint8, scale=True)  # of 16 bits a channel, the upper 8
+    if len(image) > channels:  # GIF and WebP are decoded in colour whatever the mode
+        image = F.rgb_to_grayscale(image[:3])
+    return image
+
+
 def _image_paths(root: Path) -> Iterator[Path]:
     """Files below `root` with an image's extension; linked folders are followed, once each."""
     visited = set[str]()
@@ -98,17 +129,6 @@ def _image_paths(root: Path) -> Iterator[Path]:
 
 
 def _read(path: Path, channels: int, size: int) -> torch.Tensor:
-    mode = ImageReadMode.GRAY if channels == 1 else ImageReadMode.RGB
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # WebP says that it is read in colour; that is seen to below
-        image = decode_image(str(path), mode=mode, apply_exif_orientation=True)
-    if image.ndim == 4:  # an animation: its first frame
-        image = image[0]
-    image = F.to_dtype(image, torch.uint8, scale=True)  # of 16 bits a channel, the upper 8
-    if len(image) > channels:  # GIF and WebP are decoded in colour whatever the mode
-        image = F.rgb_to_grayscale(image[:3])
-    image = F.resize(image, [size], antialias=True)
+    image = F.resize(decoded(path, channels), [size], antialias=True)
     square: torch.Tensor = F.center_crop(image, [size, size])
     return square

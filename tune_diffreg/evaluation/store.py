@@ -42,7 +42,7 @@ def kept(path: Path, make: Callable[[], Measured]) -> Measured:
     """
     try:
         return _measured(load(bytes(read_sealed(path))))
-    except (FileNotFoundError, ValueError, KeyError, SafetensorError):
+    except (OSError, ValueError, KeyError, SafetensorError):
         measured = make()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

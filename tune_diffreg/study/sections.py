@@ -296,6 +296,12 @@ class Evaluation(Settings):
     steps: int = Field(20, ge=1, description="steps of the sampler")
     latents: Seed = Field(0, description="generated image i starts from seed `latents` + i")
 
+    @model_validator(mode="after")
+    def _weights_where_they_are_read(self) -> Self:
+        if self.weights is not None and self.features not in ("inception", "dinov2", "clip"):
+            raise ValueError(f"features {self.feature_name!r} takes no 'weights'")
+        return self
+
     @property
     def samples_at_rungs(self) -> int:
         """Images generated at a rung before the last."""
@@ -326,14 +332,6 @@ class TrialConfig(Settings):
             raise ValueError(
                 "the digits are 8x8 grayscale: data.source 'digits' and evaluation.features "
                 "'digits_cnn' need model.in_channels 1 and model.sample_size 8"
-            )
-        if self.evaluation.weights and self.evaluation.features not in (
-            "inception",
-            "dinov2",
-            "clip",
-        ):
-            raise ValueError(
-                f"evaluation.features {self.evaluation.feature_name!r} takes no 'weights'"
             )
         if self.data.source == "cifar10" and self.model.in_channels != 3:
             raise ValueError("cifar10 is RGB: data.source 'cifar10' needs model.in_channels 3")

@@ -2,6 +2,7 @@
 
 from tune_diffreg.terminal.live import Display, main_scores, open_display
 from tune_diffreg.terminal.tables import (
+    judgement_table,
     plan_table,
     repeat_table,
     result_table,
@@ -11,6 +12,7 @@ from tune_diffreg.terminal.tables import (
 
 __all__ = [
     "Display",
+    "judgement_table",
     "main_scores",
     "open_display",
     "plan_table",

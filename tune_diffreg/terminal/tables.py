@@ -102,6 +102,30 @@ def repeat_table(before: dict[str, float], now: dict[str, float]) -> Table:
     return table
 
 
+def judgement_table(found: dict[str, Any]) -> Table:
+    """The scores of `evaluate`, and what real images score."""
+    table = Table()
+    for title in ("", "these images", "real images"):
+        table.add_column(title, justify="right" if title else "left")
+    scores, floor = found["scores"], found["floor"]
+    distance = next(iter(scores))  # the Fréchet distance comes first
+    best = {distance: score(distance, floor["value"]) + f" ({floor['images']:,} images)"}
+    for name, value in scores.items():
+        if name.endswith("_se") or name.startswith("heldout_"):
+            continue
+        error = scores.get(f"{name}_se")
+        spread = "" if error is None else f" ± {score(name, error)}"
+        heldout = scores.get(f"heldout_{name}")
+        real = best.get(name, "-" if heldout is None else score(name, heldout))
+        table.add_row(score_name(name), f"{score(name, value)}{spread}", real)
+    train = "" if found["train"] is None else f", {found['train']:,} training images"
+    table.caption = (
+        f"{found['images']:,} images against {found['against']:,} real ones{train}; ± is one "
+        "standard error"
+    )
+    return table
+
+
 def studies_table(rows: list[dict[str, Any]]) -> Table:
     """One row a study."""
     table = Table()

@@ -53,14 +53,16 @@ def test_every_kind_of_set_is_read_alike(command: Command, sets: Path) -> None:
     assert with_copies["mann_whitney_z"] < -10
 
 
-def test_a_study_s_splits_are_taken_from_its_file(command: Command, sets: Path) -> None:
+@pytest.mark.usefixtures("sets")
+def test_a_study_s_splits_are_taken_from_its_file(command: Command) -> None:
     found = scores(command, "folder", "--against", str(DIGITS))
     assert found["heldout_memorized_fraction"] < 0.02
     other = scores(command, "folder", "--against", str(DIGITS), "--split", "test")
     assert other["fd_digits_cnn"] != found["fd_digits_cnn"]
 
 
-def test_a_table_says_what_was_held_against_what(command: Command, sets: Path) -> None:
+@pytest.mark.usefixtures("sets")
+def test_a_table_says_what_was_held_against_what(command: Command) -> None:
     status, printed = command("evaluate", "folder", "--against", "digits", "--samples", "50")
     assert status == 0
     assert "50 images against 1,197 real ones; ± is one standard error" in printed

@@ -81,12 +81,13 @@ def _npz(path: Path) -> torch.Tensor:
         )
     images = torch.from_numpy(array)
     if images.ndim == 3:
-        return images[:, None]
-    if images.shape[-1] in (1, 3):
-        return images.permute(0, 3, 1, 2).contiguous()
-    if images.shape[1] in (1, 3):
-        return images
-    raise InputError(f"{path}: holds {array.shape}; images have 1 channel or 3")
+        images = images[:, None]
+    elif images.shape[-1] in (1, 3):
+        images = images.permute(0, 3, 1, 2)
+    elif images.shape[1] not in (1, 3):
+        raise InputError(f"{path}: holds {array.shape}; images have 1 channel or 3")
+    # One layout in memory for all, since convolutions of another layout round otherwise.
+    return images.clone(memory_format=torch.contiguous_format)
 
 
 def _first_shape(folder: Path) -> Shape:

@@ -75,8 +75,10 @@ def tradeoff(study: Study, records: dict[str, TrialRecord]) -> go.Figure:
                 ax=20,
             )
     bound = study.objective.constraints.get("memorized_fraction")
-    if bound is not None:
-        figure.add_vline(x=bound.max, line_dash="dash", annotation_text="largest allowed")
+    heldout = best.scores.get("heldout_memorized_fraction") if best else None
+    largest = bound.largest(heldout) if bound else None
+    if largest is not None:
+        figure.add_vline(x=largest, line_dash="dash", annotation_text="largest allowed")
     figure.update_xaxes(title="memorised fraction", tickformat=".0%", rangemode="nonnegative")
     figure.update_yaxes(title=score_name(metric, short=True), rangemode="tozero")
     return figure

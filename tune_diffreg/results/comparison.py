@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from tune_diffreg.results.ranking import best_trial
 from tune_diffreg.results.trials import TrialRecord
 from tune_diffreg.study import Study
+from tune_diffreg.study.scores import kernel_distance
 from tune_diffreg.study.space import value_at
 from tune_diffreg.words import knob, score, score_name, setting
 
@@ -22,6 +23,12 @@ def compared(study: Study, records: dict[str, TrialRecord]) -> list[tuple[str, T
     return [(f"best: {r.baseline or r.id}" if r is best else r.baseline or r.id, r) for r in chosen]
 
 
+def _with_error(name: str, scores: Mapping[str, float]) -> str:
+    error = scores.get(f"{name}_se")
+    spread = "" if error is None else f" ± {score(name, error)}"
+    return f"{score(name, scores.get(name))}{spread}"
+
+
 def comparison_rows(study: Study, trials: Iterable[TrialRecord]) -> list[tuple[str, list[str]]]:
     """Each searched setting, then the scores: a name and a cell for each of the trials."""
     trials = list(trials)
@@ -33,10 +40,10 @@ def comparison_rows(study: Study, trials: Iterable[TrialRecord]) -> list[tuple[s
             values = {p: value_at(config, p) for p in study.search.space}
             cells.append(setting(values[path]) if distribution.applies(values) else "-")
         rows.append((knob(path, study.search.space), cells))
-    scores = dict.fromkeys((study.objective.metric, *study.objective.constraints, *_SIDE_SCORES))
-    for name in scores:
-        cells = [score(name, record.scores.get(name)) for record in trials]
-        rows.append((score_name(name, short=True), cells))
+    kernel = kernel_distance(study.evaluation.feature_name)
+    names = (study.objective.metric, study.distance, kernel, *study.objective.constraints)
+    for name in dict.fromkeys((*names, *_SIDE_SCORES)):
+        rows.append((score_name(name, short=True), [_with_error(name, r.scores) for r in trials]))
     if study.objective.constraints:
         met = (study.objective.violation(record.scores) == 0 for record in trials)
         rows.append(("feasible", ["yes" if yes else "no" for yes in met]))

@@ -164,7 +164,11 @@ def _best(study: Study, record: TrialRecord) -> dict[str, Any]:
 def _result(study: Study, record: TrialRecord) -> dict[str, Any]:
     return {
         "value": record.scores[study.objective.metric],
-        "constraints": {name: record.scores[name] for name in study.objective.constraints},
+        "constraints": {
+            name: record.scores[name]
+            for name in study.objective.constraints
+            if name in record.scores
+        },
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Self
 
@@ -33,14 +34,16 @@ class Bound(Settings):
         """
         if score is None:
             return self.unit
-        found = []
-        if self.max is not None:
-            found.append(score - self.max)
-        if self.min is not None:
-            found.append(self.min - score)
+        largest = self.largest(heldout)
+        over = -math.inf if largest is None else score - largest
+        return over if self.min is None else max(over, self.min - score)
+
+    def largest(self, heldout: float | None) -> float | None:
+        """The largest score that is allowed, where real held-out images score `heldout`."""
+        bounds = [] if self.max is None else [self.max]
         if self.over_heldout is not None:
-            found.append(score - (heldout or 0.0) - self.over_heldout)
-        return max(found)
+            bounds.append((heldout or 0.0) + self.over_heldout)
+        return min(bounds, default=None)
 
     @property
     def unit(self) -> float:

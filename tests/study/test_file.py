@@ -165,7 +165,8 @@ def test_copying_more_than_held_out_images_seem_to_is_infeasible_by_default() ->
 
 def test_any_score_can_be_bounded_from_both_sides() -> None:
     study = tiny_study(
-        "objective={metric: fd_digits_cnn, constraints: {recall: {min: 0.5}, c_t: {min: -3, max: 3}}}"
+        "objective={metric: fd_digits_cnn,"
+        " constraints: {recall: {min: 0.5}, c_t: {min: -3, max: 3}}}"
     )
     assert study.objective.excess({"recall": 0.4, "c_t": -5}) == {
         "recall": pytest.approx(0.1), "c_t": pytest.approx(2)

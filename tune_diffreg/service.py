@@ -115,7 +115,10 @@ def plan(study: Study, preparation: Preparation, address: str | None) -> dict[st
         "images_at_most": study.search.trials * study.training.images,
         "budget": {"images": study.search.images, "hours": study.search.hours},
         "objective": study.objective.metric,
-        "constraints": {name: str(bound) for name, bound in study.objective.constraints.items()},
+        "constraints": {
+            name: bound.model_dump(exclude_none=True)
+            for name, bound in study.objective.constraints.items()
+        },
         "floor": {"value": floor, "images": floor_samples},
         "heldout_memorized_fraction": copies.heldout_scores["heldout_memorized_fraction"],
         "near_copies": copies.near_copies,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,14 @@ def score(name: str, value: float | None) -> str:
     if name in _PERCENT:
         return f"{value:.1%}"
     return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+
+
+def constraint(name: str, bound: Mapping[str, float]) -> str:
+    """A bound on a score: {max: ...}, {min: ...} or {over_heldout: ...}, or several of them."""
+    texts = {"max": "at most {}", "min": "at least {}",
+             "over_heldout": "at most that of held-out images + {}"}  # fmt: skip
+    parts = [texts[kind].format(score(name, value)) for kind, value in bound.items()]
+    return f"{score_name(name, short=True)} {' and '.join(parts)}"
 
 
 def setting(value: Any) -> str:

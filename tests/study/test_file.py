@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tests.conftest import DIGITS, ROOT, tiny_study
 from tune_diffreg.errors import InputError
 from tune_diffreg.study import Study, read_study
+from tune_diffreg.words import constraint
 
 
 @pytest.mark.parametrize(
@@ -150,7 +151,9 @@ def test_any_file_is_read_or_refused_with_a_sentence(
 def test_copying_more_than_held_out_images_seem_to_is_infeasible_by_default() -> None:
     study = tiny_study("objective={metric: kd_digits_cnn}")
     bound = study.objective.constraints["memorized_fraction"]
-    assert str(bound) == "≤ that of held-out images + 0.01"
+    assert constraint("memorized_fraction", bound.model_dump(exclude_none=True)) == (
+        "memorised fraction at most that of held-out images + 1.0%"
+    )
 
     def violation(memorized: float, heldout: float) -> float:
         found = {"memorized_fraction": memorized, "heldout_memorized_fraction": heldout}

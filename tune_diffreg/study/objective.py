@@ -51,14 +51,6 @@ class Bound(Settings):
         bounds = (self.max, self.min, self.over_heldout)
         return max(abs(bound) for bound in bounds if bound is not None) or 1.0
 
-    def __str__(self) -> str:
-        parts = {
-            "≤ {:g}": self.max,
-            "≥ {:g}": self.min,
-            "≤ that of held-out images + {:g}": self.over_heldout,
-        }
-        return ", ".join(text.format(bound) for text, bound in parts.items() if bound is not None)
-
 
 class Objective(Settings):
     metric: str = Field(description="score to minimise")

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from tune_diffreg.results import TrialRecord, compared, comparison_rows
 from tune_diffreg.study import Study
-from tune_diffreg.words import duration, score, score_name
+from tune_diffreg.words import constraint, duration, score, score_name
 
 
 def result_table(study: Study, records: dict[str, TrialRecord]) -> Table:
@@ -54,9 +54,7 @@ def plan_table(plan: dict[str, Any]) -> Table:
     """What `check` found, a row a fact."""
     table = Table.grid(padding=(0, 2))
     rungs = ", ".join(f"{rung:,}" for rung in plan["rungs"])
-    bounds = ", ".join(
-        f"{score_name(name, short=True)} {bound}" for name, bound in plan["constraints"].items()
-    )
+    bounds = ", ".join(constraint(name, bound) for name, bound in plan["constraints"].items())
     chance = score("heldout_memorized_fraction", plan["heldout_memorized_fraction"])
     table.add_row("study", plan["study"])
     table.add_row("trials", f"{plan['trials']}, baselines {', '.join(plan['baselines']) or 'none'}")

@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_model
 from torch import nn
 
+from tune_diffreg.diffusion import sampling_scheduler
 from tune_diffreg.diffusion.model import build_model
 from tune_diffreg.diffusion.schedule import ddim_scheduler
 from tune_diffreg.errors import InputError
@@ -51,12 +52,15 @@ def export(folder: StudyFolder, output: Path) -> Best:
 
 
 def save_pipeline(model: nn.Module, config: TrialConfig, path: Path) -> None:
-    """A diffusers pipeline with the averaged weights and the deterministic DDIM scheduler.
+    """A diffusers pipeline with the averaged weights and the sampler that they were scored with.
 
+    Heun's alone gives way to DDIM: diffusers' unconditional pipelines do not scale its input.
     There is no pipeline for a model of one's own: its folder holds `model.safetensors`, for the
     module that its factory makes, and the scheduler.
     """
-    scheduler = ddim_scheduler(config.diffusion)
+    ddim = ddim_scheduler(config.diffusion)
+    sampler = config.evaluation.sampler
+    scheduler = ddim if sampler == "heun" else sampling_scheduler(sampler, ddim)
     if isinstance(model, UNet2DModel):
         DDPMPipeline(unet=model, scheduler=scheduler).save_pretrained(path)
         return

@@ -20,19 +20,17 @@ from tests.conftest import TINY, Command, optuna_trials, run_cli, tiny_run, tiny
 from tune_diffreg.diffusion import latents, sample
 from tune_diffreg.diffusion.model import predict
 from tune_diffreg.results import open_study, read_journal, replay
+from tune_diffreg.study import scores
 from tune_diffreg.tracking import local_uri
 
 pytestmark = pytest.mark.slow
 
 TRIALS = 8
 SCORES = {
-    "fd_digits_cnn",
-    "memorized_fraction",
-    "heldout_memorized_fraction",
-    "validation_loss",
-    "train_loss",
-    "loss_gap",
-    *(f"validation_loss_band_{band}" for band in (1, 2, 3, 4)),
+    *scores.all_of("digits_cnn"),
+    *(f"heldout_{name}" for name in scores.OF_HELDOUT),
+    "fd_digits_cnn_se",
+    "kd_digits_cnn_se",
     "ema",
     "gradient_norm",
     "clipped_fraction",

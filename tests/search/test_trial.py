@@ -88,3 +88,13 @@ def test_a_slice_ends_in_time_and_says_that_there_is_more() -> None:
     assert not trial.train(until=10**9, seconds=0.2)
     assert 0 < trial.images_seen < 10**6
     assert trial.train(until=trial.images_seen)
+
+
+def test_fewer_images_are_scored_at_a_rung_and_they_are_the_first_of_the_latents() -> None:
+    study = tiny_study("evaluation.rung_samples=40")
+    _, materials = load_materials(study, threads=1)
+    trial = Trial(study, materials, CPU)
+    trial.train(until=320)
+    assert torch.equal(trial.evaluate()[1], trial.denoise(80)[:40])
+    trial.train(until=study.training.images)
+    assert len(trial.evaluate()[1]) == 80

@@ -1,8 +1,7 @@
 """The Fréchet distance of two Gaussians, in float64 throughout (Heusel et al. 2017, equation 6).
 
 The trace of the root of the covariances' product is the sum of the roots of the eigenvalues of a
-symmetric matrix, or of a matrix's singular values. No root of a product that is not symmetric is
-ever taken.
+symmetric matrix. No root of a product that is not symmetric is ever taken.
 """
 
 from __future__ import annotations
@@ -73,7 +72,7 @@ class GaussianStatistics:
 def frechet_distance(reference: GaussianStatistics, features: torch.Tensor) -> float:
     """Distance of `(N, D)` features to the reference; 0 for equal statistics.
 
-    Where there are fewer samples than dimensions, through the singular values of Y Rᵀ, Y the
+    Where there are fewer samples than dimensions, through the N x N Gram matrix of Y Rᵀ, Y the
     centred samples and R the reference's root: no matrix of D x D is made.
     """
     features = features.double()
@@ -81,8 +80,8 @@ def frechet_distance(reference: GaussianStatistics, features: torch.Tensor) -> f
         return frechet_distance_of_statistics(reference, GaussianStatistics.of(features))
     mean = features.mean(dim=0)
     centred = (features - mean) / (len(features) - 1) ** 0.5
-    root_trace = torch.linalg.svdvals(centred @ reference.root.T).sum()
-    return _distance(reference, mean, centred.square().sum(), root_trace)
+    rows = centred @ reference.root.T
+    return _distance(reference, mean, centred.square().sum(), rows @ rows.T)
 
 
 def frechet_distance_of_statistics(
@@ -90,9 +89,8 @@ def frechet_distance_of_statistics(
 ) -> float:
     """The same from statistics, which may have been gathered batch by batch."""
     covariance = statistics.covariance
-    values = torch.linalg.eigvalsh(reference.root @ covariance @ reference.root.T)
-    root_trace = values[values > _noise(values)].sqrt().sum()
-    return _distance(reference, statistics.mean, covariance.trace(), root_trace)
+    product = reference.root @ covariance @ reference.root.T
+    return _distance(reference, statistics.mean, covariance.trace(), product)
 
 
 def frechet_standard_error(reference: GaussianStatistics, features: torch.Tensor) -> float:
@@ -133,8 +131,11 @@ def frechet_at_infinity(reference: GaussianStatistics, features: torch.Tensor) -
 
 
 def _distance(
-    reference: GaussianStatistics, mean: torch.Tensor, trace: torch.Tensor, root_trace: torch.Tensor
+    reference: GaussianStatistics, mean: torch.Tensor, trace: torch.Tensor, product: torch.Tensor
 ) -> float:
+    """Of `product`, symmetric, with the eigenvalues of the covariances' product."""
+    values = torch.linalg.eigvalsh(product)
+    root_trace = values[values > _noise(values)].sqrt().sum()
     apart = (mean - reference.mean).square().sum()
     return float(apart + reference.covariance.trace() + trace - 2 * root_trace)
 

@@ -79,7 +79,7 @@ def jobs(study: Study, configurations: int, repeated: int) -> Iterator[Job]:
 @cache
 def _prepared() -> tuple[Study, Materials]:
     """Loaded once a process."""
-    study = read_study(STUDY)
+    study = read_study(STUDY, ["evaluation.rung_samples=null"])
     return study, load_materials(study, threads=1)[1]
 
 

@@ -288,7 +288,7 @@ class Evaluation(Settings):
     )
     samples: int = Field(512, ge=10, description="images generated for a score")
     rung_samples: Annotated[int, Field(ge=10)] | None = Field(
-        None, description="the same at rungs before the last; null: as many"
+        None, description="at most so many at rungs before the last; null: as many"
     )
     sampler: Literal["ddim", "dpmsolver++", "heun"] = Field(
         "ddim", description="deterministic sampler; heun calls the network twice a step"
@@ -305,7 +305,7 @@ class Evaluation(Settings):
     @property
     def samples_at_rungs(self) -> int:
         """Images generated at a rung before the last."""
-        return self.rung_samples or self.samples
+        return min(self.rung_samples or self.samples, self.samples)
 
     @property
     def feature_name(self) -> str:

@@ -26,6 +26,7 @@ TINY = [
     "evaluation.samples=80",
     "evaluation.steps=4",
     "search.trials=8",
+    "confirmation=null",
 ]
 
 

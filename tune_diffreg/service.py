@@ -13,7 +13,15 @@ from rich.console import Console
 from rich.progress import Progress
 
 from tune_diffreg.report import write_report
-from tune_diffreg.results import StudyFolder, audit_sentences, read_journal, read_state, replay
+from tune_diffreg.results import (
+    StudyFolder,
+    audit_sentences,
+    read_journal,
+    read_state,
+    repetitions,
+    replay,
+    verdict,
+)
 from tune_diffreg.search.cluster import (
     check_cluster,
     concurrent_trials,
@@ -24,7 +32,7 @@ from tune_diffreg.search.controller import Preparation, prepare, run_search
 from tune_diffreg.search.cost import measure
 from tune_diffreg.search.warm_start import check_warm_start
 from tune_diffreg.study import Study
-from tune_diffreg.terminal import open_display, result_table
+from tune_diffreg.terminal import confirmation_table, open_display, result_table
 from tune_diffreg.tracking import Follower
 from tune_diffreg.words import duration, program
 
@@ -48,11 +56,12 @@ def run_study(study: Study, storage: Path, console: Console, address: str | None
     folder.create(study)
     with folder.lock():
         _log_to(folder.log)
-        records = replay(read_journal(folder.journal)) if folder.journal.exists() else {}
+        events = read_journal(folder.journal) if folder.journal.exists() else []
+        records, runs = replay(events), repetitions(events)
         follower = Follower(study, folder)
         summary: dict[str, Any] | None = None
         try:
-            with open_display(study, records, console) as display:
+            with open_display(study, records, runs, console) as display:
                 summary = run_search(study, folder, preparation, display, address)
             write_report(folder)
         except KeyboardInterrupt:
@@ -156,7 +165,11 @@ def _conclude(study: Study, folder: StudyFolder, summary: dict[str, Any], consol
     console.print(result_table(study, records))
     for sentence in audit_sentences(summary["audit"]) if summary["audit"] else []:
         say(sentence)
-    if not summary["best"]["feasible"]:
+    if summary["confirmation"] is not None:
+        console.print(confirmation_table(study, summary["confirmation"]))
+        for sentence in verdict(study, summary["confirmation"]):
+            say(sentence)
+    elif not summary["best"]["feasible"]:
         say("No trial of full length met the constraints; the best one shown breaks them.")
     say("Next:")
     say(f"  {command} ui{storage}  (browse all trials in MLflow)")

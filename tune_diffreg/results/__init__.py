@@ -6,6 +6,12 @@ Search writes it; tracking, report and production read it.
 from tune_diffreg.results.audit import audit, audit_sentences
 from tune_diffreg.results.best import Best, read_best
 from tune_diffreg.results.comparison import compared, comparison_rows
+from tune_diffreg.results.confirmation import (
+    Repetition,
+    candidates,
+    conclude,
+    repetitions,
+)
 from tune_diffreg.results.folder import StudyFolder, list_studies, open_study
 from tune_diffreg.results.journal import Journal, read_journal
 from tune_diffreg.results.ranking import best_trial, leading_trial
@@ -17,18 +23,23 @@ from tune_diffreg.results.summary import (
     write_results,
 )
 from tune_diffreg.results.trials import RungReport, TrialRecord, replay, wall_seconds
+from tune_diffreg.results.verdict import confirmation_rows, verdict
 
 __all__ = [
     "Best",
     "Journal",
+    "Repetition",
     "RungReport",
     "StudyFolder",
     "TrialRecord",
     "audit",
     "audit_sentences",
     "best_trial",
+    "candidates",
     "compared",
     "comparison_rows",
+    "conclude",
+    "confirmation_rows",
     "final_state",
     "leading_trial",
     "list_studies",
@@ -36,8 +47,10 @@ __all__ = [
     "read_best",
     "read_journal",
     "read_state",
+    "repetitions",
     "replay",
     "summarize",
+    "verdict",
     "versions",
     "wall_seconds",
     "write_results",

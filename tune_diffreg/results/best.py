@@ -33,6 +33,7 @@ class Best(Settings):
     config: TrialConfig
     resources: Resources
     provenance: dict[str, Any]
+    confirmation: dict[str, Any] | None = None
 
 
 def read_best(path: Path) -> Best:

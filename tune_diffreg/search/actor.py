@@ -36,6 +36,7 @@ class Shared:
     rungs: tuple[int, ...]
     trials_folder: Path
     resources: Resources
+    keeps_models: bool = True
 
 
 class TrialActor(tune.Trainable):
@@ -102,7 +103,7 @@ class TrialActor(tune.Trainable):
         save_sheet(images, self._folder / SAMPLES)
         if self._ahead:
             self._save()
-        else:
+        elif self._shared.keeps_models:
             self._trial.save_model(self._folder)
         return self._result(rung=rung, scores=scores)
 

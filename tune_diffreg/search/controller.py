@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from tune_diffreg.data import Splits
 from tune_diffreg.data.image_folder import Progress
 from tune_diffreg.diffusion import check_model
 from tune_diffreg.errors import InputError
@@ -19,6 +20,7 @@ from tune_diffreg.results import (
     StudyFolder,
     final_state,
     read_journal,
+    repetitions,
     summarize,
     versions,
     wall_seconds,
@@ -26,8 +28,9 @@ from tune_diffreg.results import (
 )
 from tune_diffreg.search.checkpoint import remove_checkpoints
 from tune_diffreg.search.cluster import ray_cluster, trial_slots
+from tune_diffreg.search.confirmation import Confirmation
 from tune_diffreg.search.coordinator import Coordinator, Listener
-from tune_diffreg.search.trial import Materials, load_materials
+from tune_diffreg.search.trial import Materials, load_materials, materials_of
 from tune_diffreg.study import Study
 
 # How often a trial is started again after its process died before it counts as failed.
@@ -38,6 +41,7 @@ _RESTARTS = 2
 class Preparation:
     """What has to be there before a search can start; making it finds most mistakes."""
 
+    splits: Splits
     materials: Materials
     provenance: dict[str, str]
     duplicates: dict[str, int]
@@ -64,7 +68,7 @@ def prepare(
         "features_sha256": extractor.digest,
         **versions(),
     }
-    return Preparation(materials, provenance, splits.duplicates())
+    return Preparation(splits, materials, provenance, splits.duplicates())
 
 
 def run_search(
@@ -81,18 +85,41 @@ def run_search(
     """
     folder.journal.touch()
     provenance = _same_origin(folder, preparation.provenance)
-    coordinator = Coordinator(study, folder, _tidying(folder, listener))
+    listener = _tidying(folder, listener)
+    coordinator = Coordinator(study, folder, listener)
     coordinator.begin(provenance)
+    finished = False
     try:
         if not coordinator.finished:
             _run_on_ray(study, folder, preparation.materials, coordinator, address)
+        if coordinator.finished:
+            finished = _confirm(study, folder, preparation, coordinator, address)
     finally:
-        coordinator.close()
+        coordinator.close(finished)
         records = coordinator.records
-        state = final_state(records.values()) if coordinator.finished else "interrupted"
-        summary = summarize(study, records, state, wall_seconds(read_journal(folder.journal)))
+        state = final_state(records.values()) if finished else "interrupted"
+        events = read_journal(folder.journal)
+        summary = summarize(study, records, repetitions(events), state, wall_seconds(events))
         write_results(folder, study, records, summary, provenance)
     return summary
+
+
+def _confirm(
+    study: Study,
+    folder: StudyFolder,
+    preparation: Preparation,
+    coordinator: Coordinator,
+    address: str | None,
+) -> bool:
+    """Repeats finalists and baselines on fresh seeds; whether nothing is left to repeat."""
+    confirmation = Confirmation(study, folder, coordinator.records, coordinator.listener)
+    try:
+        if not confirmation.finished:
+            materials = materials_of(study, preparation.splits, folder.references, confirming=True)
+            _run_on_ray(study, folder, materials, confirmation, address)
+        return confirmation.finished
+    finally:
+        confirmation.close()
 
 
 def _same_origin(folder: StudyFolder, now: dict[str, str]) -> dict[str, str]:
@@ -117,7 +144,7 @@ def _run_on_ray(
     study: Study,
     folder: StudyFolder,
     materials: Materials,
-    coordinator: Coordinator,
+    coordinator: Coordinator | Confirmation,
     address: str | None,
 ) -> None:
     with ray_cluster(address):
@@ -126,7 +153,10 @@ def _run_on_ray(
         from tune_diffreg.search.actor import Shared, TrialActor
         from tune_diffreg.search.adapters import CoordinatedScheduler, CoordinatedSearcher
 
-        shared = Shared(materials, study.rungs(), folder.root.resolve() / "trials", study.resources)
+        confirming = isinstance(coordinator, Confirmation)
+        rungs = (study.training.images,) if confirming else study.rungs()
+        trials = folder.root.resolve() / "trials"
+        shared = Shared(materials, rungs, trials, study.resources, keeps_models=not confirming)
         trainable = tune.with_resources(
             tune.with_parameters(TrialActor, shared=shared), study.resources.model_dump()
         )
@@ -159,9 +189,12 @@ def _tidying(folder: StudyFolder, listener: Listener) -> Listener:
     """Removes the checkpoints of a trial that has ended, then passes the event on."""
 
     def tidy(event: dict[str, Any]) -> None:
-        if event["event"] == "end":
+        done = event["trial"] if event["event"] == "end" else None
+        if event["event"] in ("repeated", "repeat_failed"):
+            done = event["run"]
+        if done is not None:
             with suppress(OSError):  # one that stays costs space and nothing else
-                remove_checkpoints(folder.trial(event["trial"]))
+                remove_checkpoints(folder.trial(done))
         listener(event)
 
     return tidy

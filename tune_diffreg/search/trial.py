@@ -38,13 +38,17 @@ _SHEET_SIDE = 32  # pixels; smaller images are enlarged by whole factors
 
 @dataclass(frozen=True)
 class Materials:
-    """What all trials of a study share: the images, the reference, the extractor.
+    """What all trials of a study share: the images and the reference.
 
-    The test split is not here: the search never sees it.
+    Attributes:
+        validation: what the choice among averages is made on.
+        heldout: what losses are taken on, and the reference is made of: the validation split in a
+            search, which never sees the other, and the test split in confirmation.
     """
 
     train: Images
     validation: Images
+    heldout: Images
     reference: Reference
 
     @property
@@ -72,17 +76,34 @@ def load_materials(
     """
     torch.set_num_threads(threads)
     splits = load_splits(config.data, config.model, progress)
+    return splits, materials_of(config, splits, references)
+
+
+def materials_of(
+    config: TrialConfig, splits: Splits, references: Path | None, confirming: bool = False
+) -> Materials:
+    """What trials are given of the splits.
+
+    Args:
+        references: folder in which references are kept; None keeps none.
+        confirming: whether the test split is what is scored against.
+
+    Raises:
+        InputError: the extractor's weights cannot be used, or a split is too small.
+    """
     extractor, space = load_extractor(config.evaluation), config.evaluation.neighbors
+    heldout = splits.test if confirming else splits.validation
 
     def measure() -> Measured:
-        return Measured.of(splits.validation[:], splits.train, extractor, space)
+        return Measured.of(heldout[:], splits.train, extractor, space)
 
     if references is None:
         measured = measure()
     else:
-        measured = kept(reference_file(references, splits.digest, extractor, space), measure)
+        data = f"{splits.digest}, {'test' if confirming else 'validation'} split"
+        measured = kept(reference_file(references, data, extractor, space), measure)
     reference = Reference(splits.train.shape[1:], splits.train, extractor, measured)
-    return splits, Materials(splits.train, splits.validation, reference)
+    return Materials(splits.train, splits.validation, heldout, reference)
 
 
 def device_for(resources: Resources) -> torch.device:
@@ -138,6 +159,8 @@ class Trial:
         trainer, settings = self.trainer, self.config.evaluation
         statistics = trainer.statistics()
         decay, validation = trainer.choose_average(self.materials.validation)
+        if self.materials.heldout is not self.materials.validation:
+            validation = trainer.loss_of_average(self.materials.heldout)
         train = trainer.loss_of_average(self.materials.train)
         gaps = (validation - train) / train
         bands = range(1, len(gaps) + 1)

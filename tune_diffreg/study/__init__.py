@@ -16,11 +16,12 @@ from tune_diffreg.study.sections import (
     TrialConfig,
 )
 from tune_diffreg.study.space import Distribution
-from tune_diffreg.study.study import Halving, Resources, Search, Study
+from tune_diffreg.study.study import Confirmation, Halving, Resources, Search, Study
 
 __all__ = [
     "Augmentation",
     "Bound",
+    "Confirmation",
     "Data",
     "Diffusion",
     "Distribution",

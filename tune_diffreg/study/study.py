@@ -84,6 +84,13 @@ class Halving(Settings):
     )
 
 
+class Confirmation(Settings):
+    """What is repeated after the search, on the test split."""
+
+    finalists: int = Field(3, ge=1, description="best trials that are trained again")
+    seeds: int = Field(3, ge=2, description="fresh seeds for each of them and for each baseline")
+
+
 class Resources(Settings):
     cpu: int = Field(1, ge=1, le=1024, description="CPU cores of a trial, and its torch threads")
     gpu: float = Field(0.0, ge=0, le=1, description="GPU share of a trial")
@@ -105,6 +112,10 @@ class Study(TrialConfig):
     search: Search
     objective: Objective
     halving: Halving | None = Field(None, description="null prunes nothing")
+    confirmation: Confirmation | None = Field(
+        default_factory=Confirmation,
+        description="null confirms nothing, and the answer is the best of noisy trials",
+    )
     resources: Resources = Field(default_factory=Resources)
     tracking: Tracking = Field(default_factory=Tracking)
 
@@ -129,6 +140,7 @@ class Study(TrialConfig):
                     f"{' and '.join(scores.OF_HELDOUT)}"
                 )
         self._check_rungs()
+        self._check_budget()
         for path, distribution in self.search.space.items():
             self._check_searchable(path)
             self._check_distribution(path, distribution)
@@ -145,6 +157,14 @@ class Study(TrialConfig):
                 self._check_searchable(path)
             self._check_override(f"search.baselines.{name}", overrides)
         return self
+
+    def _check_budget(self) -> None:
+        needed, allowed = self.confirmation_images, self.search.images
+        if allowed is not None and needed >= allowed:
+            raise ValueError(
+                f"search.images {allowed:,} leaves nothing for the search: confirmation needs "
+                f"{needed:,}; raise it, or lower confirmation.finalists or confirmation.seeds"
+            )
 
     def _check_rungs(self) -> None:
         first = self.halving.first_rung if self.halving else self.training.images
@@ -216,10 +236,20 @@ class Study(TrialConfig):
         return list(found.values())
 
     @property
+    def confirmation_images(self) -> int:
+        """Images seen in confirmation, at most; a search leaves as many over."""
+        if self.confirmation is None:
+            return 0
+        candidates = self.confirmation.finalists + len(self.search.baselines)
+        return candidates * self.confirmation.seeds * self.training.images
+
+    @property
     def most_images(self) -> int:
         """Images seen in a search that prunes nothing, or what it may spend."""
         whole = self.search.trials * self.training.images
-        return min(whole, self.search.images or whole)
+        if self.search.images is None:
+            return whole
+        return min(whole, self.search.images - self.confirmation_images)
 
     def rungs(self) -> tuple[int, ...]:
         """Milestones in images seen, rising; the last is the full length."""

@@ -2,6 +2,7 @@
 
 from tune_diffreg.terminal.live import Display, main_scores, open_display
 from tune_diffreg.terminal.tables import (
+    confirmation_table,
     judgement_table,
     plan_table,
     repeat_table,
@@ -12,6 +13,7 @@ from tune_diffreg.terminal.tables import (
 
 __all__ = [
     "Display",
+    "confirmation_table",
     "judgement_table",
     "main_scores",
     "open_display",

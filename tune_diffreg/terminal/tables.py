@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.table import Table
 
-from tune_diffreg.results import TrialRecord, compared, comparison_rows
+from tune_diffreg.results import TrialRecord, compared, comparison_rows, confirmation_rows
 from tune_diffreg.study import Study
 from tune_diffreg.words import constraint, duration, score, score_name
 
@@ -25,6 +25,21 @@ def result_table(study: Study, records: dict[str, TrialRecord]) -> Table:
     rows = comparison_rows(study, [record for _, record in columns])
     for index, (name, cells) in enumerate(rows):
         table.add_row(name, *cells, end_section=index == len(study.search.space) - 1)
+    return table
+
+
+def confirmation_table(study: Study, confirmation: dict[str, Any]) -> Table:
+    """Finalists and baselines on fresh seeds and the test split."""
+    head, *rows = confirmation_rows(study, confirmation)
+    table = Table(
+        caption=f"means of {confirmation['seeds']} fresh seeds on the test split, "
+        f"{confirmation['samples']} samples, with 95 % intervals",
+        caption_justify="left",
+    )
+    for title in head:
+        table.add_column(title, justify="right" if title else "left")
+    for row in rows:
+        table.add_row(*row)
     return table
 
 

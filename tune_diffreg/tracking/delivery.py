@@ -25,15 +25,17 @@ from mlflow.entities import Metric, Param, RunTag
 
 from tune_diffreg.files import write_atomically
 from tune_diffreg.results import StudyFolder
+from tune_diffreg.results.confirmation import Repetition, apply_repetition, repeated_config
 from tune_diffreg.results.journal import Event, events_from
 from tune_diffreg.results.trials import TrialRecord, apply
-from tune_diffreg.study import Study
+from tune_diffreg.study import Study, TrialConfig
 from tune_diffreg.tracking.uri import tracking_uri
 
 _PARENT = "mlflow.parentRunId"
 _KEY = "tune_diffreg.study"
 _TRIAL = "trial_id"
 _STATE = "trial_state"
+_PHASE = "phase"
 _STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
 # Without it the UI opens the experiment as one about language models.
 _KIND = {"mlflow.experimentKind": "custom_model_development"}
@@ -68,6 +70,7 @@ class Delivery:
         self._folder = folder
         self._client = MlflowClient(tracking_uri(study, folder.storage))
         self._records: dict[str, TrialRecord] = {}
+        self._repetitions: dict[str, Repetition] = {}
         self._runs: dict[str, str] = {}
         self._batches: dict[str, _Batch] = defaultdict(_Batch)
         self._provenance: dict[str, str] = {}
@@ -86,6 +89,7 @@ class Delivery:
             if not self._parent:
                 self._find_or_create_parent(event)
             apply(self._records, event)
+            apply_repetition(self._repetitions, event)
             self._provenance = event.get("provenance", self._provenance)
             self._read = offset
             if offset > self._delivered:
@@ -129,46 +133,66 @@ class Delivery:
             self._send_start(self._records[event["trial"]], time)
         elif kind == "report":
             batch = self._batches[self._runs[event["trial"]]]
-            batch.metrics += [
-                Metric(name, value, time, event["images"])
-                for name, value in {**event["scores"], "seconds": event["seconds"]}.items()
-            ]
+            batch.metrics += _metrics(event, time)
             if event["decision"] == "pause":
                 batch.tags[_STATE] = "paused"
         elif kind == "promote":
             self._batches[self._runs[event["trial"]]].tags[_STATE] = "running"
         elif kind == "end":
-            self._send_end(event, time)
+            self._send_end(event["trial"], event["state"], event["reason"], time)
+        elif kind == "repeat":
+            self._send_repeat(self._repetitions[event["run"]], time)
+        elif kind == "repeated":
+            self._batches[self._runs[event["run"]]].metrics += _metrics(event, time)
+            self._send_end(event["run"], "complete", None, time)
+        elif kind == "repeat_failed":
+            self._send_end(event["run"], "failed", event["reason"], time)
 
     def _send_start(self, record: TrialRecord, time: int) -> None:
-        run_id = self._runs.get(record.id)
+        tags = {
+            _PHASE: "search",
+            "baseline": record.baseline or "",
+            "control": str(record.control).lower(),
+        }
+        config = self._study.trial_config(record.values)
+        self._start(record.id, record.label, config, tags, time)
+
+    def _send_repeat(self, run: Repetition, time: int) -> None:
+        record = self._records[run.trial]
+        tags = {_PHASE: "confirmation", "confirms": run.trial, "baseline": record.baseline or ""}
+        config = repeated_config(self._study, record, run)
+        self._start(run.id, f"{record.label}, fresh seed {run.number}", config, tags, time)
+
+    def _start(
+        self, name: str, label: str, config: TrialConfig, tags: dict[str, str], time: int
+    ) -> None:
+        run_id = self._runs.get(name)
         if run_id is None:
-            tags = {
+            all_tags = {
                 _PARENT: self._parent,
-                _TRIAL: record.id,
+                _TRIAL: name,
                 _STATE: "running",
-                "baseline": record.baseline or "",
-                "control": str(record.control).lower(),
+                **tags,
                 **{k: v for k, v in self._provenance.items() if k in _PART_OF_A_SCORE},
             }
-            run = self._client.create_run(self._experiment, time, tags, run_name=record.label)
-            run_id = self._runs[record.id] = run.info.run_id
-        config = self._study.trial_config(record.values).model_dump(mode="json")
+            run = self._client.create_run(self._experiment, time, all_tags, run_name=label)
+            run_id = self._runs[name] = run.info.run_id
         self._batches[run_id].params += [
-            Param(key, str(value)[:_LONGEST_PARAM]) for key, value in flatten(config).items()
+            Param(key, str(value)[:_LONGEST_PARAM])
+            for key, value in flatten(config.model_dump(mode="json")).items()
         ]
 
-    def _send_end(self, event: Event, time: int) -> None:
-        run_id = self._runs[event["trial"]]
+    def _send_end(self, name: str, state: str, reason: str | None, time: int) -> None:
+        run_id = self._runs[name]
         tags = self._batches[run_id].tags
-        tags[_STATE] = event["state"]
-        if event["reason"]:
-            tags["reason"] = event["reason"]
+        tags[_STATE] = state
+        if reason:
+            tags["reason"] = reason
         self._flush_run(run_id)
-        sheet = self._folder.trial(event["trial"]) / "samples.png"
+        sheet = self._folder.trial(name) / "samples.png"
         if sheet.exists():
             self._client.log_artifact(run_id, str(sheet))
-        self._client.set_terminated(run_id, _STATUS[event["state"]], time)
+        self._client.set_terminated(run_id, _STATUS[state], time)
 
     def _flush(self) -> None:
         """Sends what waits, and notes that all that was read is delivered."""
@@ -227,6 +251,11 @@ class Delivery:
             return int(json.loads(self._folder.delivery.read_text())["delivered"])
         except FileNotFoundError:
             return 0
+
+
+def _metrics(event: Event, time: int) -> list[Metric]:
+    scores = {**event["scores"], "seconds": event["seconds"]}
+    return [Metric(name, value, time, event["images"]) for name, value in scores.items()]
 
 
 def _chunks(metrics: list[Metric], most: int) -> list[list[Metric]]:

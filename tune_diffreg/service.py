@@ -61,7 +61,7 @@ def run_study(study: Study, storage: Path, console: Console, address: str | None
         follower = Follower(study, folder)
         summary: dict[str, Any] | None = None
         try:
-            with open_display(study, records, runs, console) as display:
+            with open_display(study, records, console, runs) as display:
                 summary = run_search(study, folder, preparation, display, address)
             write_report(folder)
         except KeyboardInterrupt:

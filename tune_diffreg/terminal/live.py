@@ -36,8 +36,8 @@ class Display(Protocol):
 def open_display(
     study: Study,
     records: dict[str, TrialRecord],
-    runs: dict[str, Repetition],
     console: Console,
+    runs: dict[str, Repetition] | None = None,
 ) -> Display:
     """The live display where there is a terminal, plain lines where there is none."""
     board = Board(study, records, runs)

@@ -162,12 +162,14 @@ def _conclude(study: Study, folder: StudyFolder, summary: dict[str, Any], consol
         f"{summary['images_seen']:,} images seen"
     )
     records = replay(read_journal(folder.journal))
-    console.print(result_table(study, records))
+    confirmation = summary["confirmation"]
+    chosen = records[confirmation["chosen"]] if confirmation else None
+    console.print(result_table(study, records, chosen))
     for sentence in audit_sentences(summary["audit"]) if summary["audit"] else []:
         say(sentence)
-    if summary["confirmation"] is not None:
-        console.print(confirmation_table(study, summary["confirmation"]))
-        for sentence in verdict(study, summary["confirmation"]):
+    if confirmation is not None:
+        console.print(confirmation_table(study, confirmation))
+        for sentence in verdict(study, confirmation):
             say(sentence)
     elif not summary["best"]["feasible"]:
         say("No trial of full length met the constraints; the best one shown breaks them.")

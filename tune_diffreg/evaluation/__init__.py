@@ -14,6 +14,7 @@ from tune_diffreg.evaluation.frechet import (
 )
 from tune_diffreg.evaluation.kernel import kernel_distance
 from tune_diffreg.evaluation.manifold import manifold_scores, radii
+from tune_diffreg.evaluation.memorization import distance_ratios
 from tune_diffreg.evaluation.neighbors import Neighbors, Targets
 from tune_diffreg.evaluation.reference import Measured, Reference
 from tune_diffreg.evaluation.store import kept, reference_file
@@ -26,6 +27,7 @@ __all__ = [
     "Neighbors",
     "Reference",
     "Targets",
+    "distance_ratios",
     "frechet_at_infinity",
     "frechet_distance",
     "frechet_distance_of_statistics",

@@ -77,9 +77,13 @@ class Copies:
         ratios = memorization.distance_ratios(self._heldout.neighbors)
         return int((ratios < memorization.COPY_RATIO).sum())
 
+    def nearest(self, generated: torch.Tensor) -> Neighbors:
+        """The two nearest training images of each."""
+        return self._targets.nearest(generated, 2)
+
     def score(self, generated: torch.Tensor) -> dict[str, float]:
         """The scores of generated images, or of their features, `(N, ...)`; NaN: cannot be told."""
-        found, heldout = self._targets.nearest(generated, 2), self._heldout.neighbors
+        found, heldout = self.nearest(generated), self._heldout.neighbors
         return {
             "memorized_fraction": memorization.memorized_fraction(found),
             "authentic_fraction": self._authentic_fraction(found),

@@ -21,6 +21,7 @@ from tune_diffreg.evaluation.frechet import (
 )
 from tune_diffreg.evaluation.kernel import kernel_distance
 from tune_diffreg.evaluation.manifold import NEIGHBORS, manifold_scores, radii
+from tune_diffreg.evaluation.neighbors import Neighbors
 from tune_diffreg.images import Images
 from tune_diffreg.seeds import generator
 from tune_diffreg.study import scores
@@ -136,6 +137,12 @@ class Reference:
             in_features = self.measured.train_features is not None
             taken |= self.copies.score(features if in_features else images)
         return {name: score for name, score in taken.items() if math.isfinite(score)}
+
+    def nearest(self, images: torch.Tensor) -> Neighbors:
+        """The two nearest training images of each of `images`, where there are training images."""
+        assert self.copies is not None
+        in_features = self.measured.train_features is not None
+        return self.copies.nearest(self.extractor(images) if in_features else images)
 
     def floor(self, samples: int) -> tuple[float, int]:
         """The Fréchet distance that real images have at so many samples: what perfection scores.

@@ -9,7 +9,8 @@ from pathlib import Path
 from tune_diffreg.production.export import PIPELINE, new_folder, save_pipeline
 from tune_diffreg.results import Best
 from tune_diffreg.results.formats import to_json
-from tune_diffreg.search.trial import SAMPLES, Trial, device_for, load_materials, save_sheet
+from tune_diffreg.search.sheets import SAMPLES, save_sheet
+from tune_diffreg.search.trial import Trial, device_for, load_materials
 
 # How often the caller hears how far the training is.
 _NEWS_SECONDS = 0.5

@@ -16,6 +16,7 @@ from tune_diffreg.results.folder import StudyFolder, list_studies, open_study
 from tune_diffreg.results.journal import Journal, read_journal
 from tune_diffreg.results.ranking import best_trial, leading_trial
 from tune_diffreg.results.summary import (
+    chosen_trial,
     final_state,
     read_state,
     summarize,
@@ -36,6 +37,7 @@ __all__ = [
     "audit_sentences",
     "best_trial",
     "candidates",
+    "chosen_trial",
     "compared",
     "comparison_rows",
     "conclude",

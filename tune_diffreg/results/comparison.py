@@ -14,13 +14,21 @@ from tune_diffreg.words import knob, score, score_name, setting
 _SIDE_SCORES = ("memorized_fraction", "heldout_memorized_fraction", "validation_loss", "loss_gap")
 
 
-def compared(study: Study, records: dict[str, TrialRecord]) -> list[tuple[str, TrialRecord]]:
-    """The baselines and the best trial, each with its title."""
-    best = best_trial(study, records.values())
-    chosen = [r for r in records.values() if r.baseline and r.state == "complete"]
-    if best is not None and best not in chosen:
-        chosen.append(best)
-    return [(f"best: {r.baseline or r.id}" if r is best else r.baseline or r.id, r) for r in chosen]
+def compared(
+    study: Study, records: dict[str, TrialRecord], chosen: TrialRecord | None = None
+) -> list[tuple[str, TrialRecord]]:
+    """The baselines and the best trial, each with its title.
+
+    Args:
+        chosen: stands for the best trial, where confirmation chose.
+    """
+    word = "best" if chosen is None else "chosen"
+    best = chosen or best_trial(study, records.values())
+    shown = [r for r in records.values() if r.baseline and r.state == "complete"]
+    if best is not None and best not in shown:
+        shown.append(best)
+    titles = [r.baseline or r.id for r in shown]
+    return [(f"{word}: {t}" if r is best else t, r) for t, r in zip(titles, shown, strict=True)]
 
 
 def _with_error(name: str, scores: Mapping[str, float]) -> str:

@@ -12,13 +12,12 @@ from ray import tune
 
 from tune_diffreg.diffusion import Diverged, Network
 from tune_diffreg.factory import in_a_line
+from tune_diffreg.search.sheets import PAIRS, SAMPLES, save_pairs, save_sheet
 from tune_diffreg.search.trial import (
-    SAMPLES,
     Materials,
     Trial,
     bound_memory,
     device_for,
-    save_sheet,
 )
 from tune_diffreg.study import Resources, TrialConfig
 
@@ -101,6 +100,7 @@ class TrialActor(tune.Trainable):
         self._ahead = [r for r in self._ahead if r > self._trial.images_seen]
         scores, images = self._trial.evaluate()
         save_sheet(images, self._folder / SAMPLES)
+        save_pairs(*self._trial.nearest_pairs(images), self._folder / PAIRS)
         if self._ahead:
             self._save()
         elif self._shared.keeps_models:

@@ -30,6 +30,7 @@ from tune_diffreg.search.checkpoint import remove_checkpoints
 from tune_diffreg.search.cluster import ray_cluster, trial_slots
 from tune_diffreg.search.confirmation import Confirmation
 from tune_diffreg.search.coordinator import Coordinator, Listener
+from tune_diffreg.search.sheets import REAL, save_sheet
 from tune_diffreg.search.trial import Materials, load_materials, materials_of
 from tune_diffreg.study import Study
 
@@ -84,6 +85,7 @@ def run_search(
         The content of `summary.json`.
     """
     folder.journal.touch()
+    save_sheet(preparation.splits.validation[:64], folder.root / REAL)
     provenance = _same_origin(folder, preparation.provenance)
     listener = _tidying(folder, listener)
     coordinator = Coordinator(study, folder, listener)

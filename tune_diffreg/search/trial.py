@@ -11,8 +11,6 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save
-from torchvision.io import encode_png
-from torchvision.utils import make_grid
 
 from tune_diffreg.data import Splits, load_splits
 from tune_diffreg.data.image_folder import Progress
@@ -21,6 +19,7 @@ from tune_diffreg.evaluation import (
     Copies,
     Measured,
     Reference,
+    distance_ratios,
     kept,
     load_extractor,
     reference_file,
@@ -31,9 +30,8 @@ from tune_diffreg.search.checkpoint import load_checkpoint, save_checkpoint
 from tune_diffreg.study import Resources, TrialConfig
 
 MODEL = "model.safetensors"
-SAMPLES = "samples.png"
-_SHEET = 64
-_SHEET_SIDE = 32  # pixels; smaller images are enlarged by whole factors
+_PAIRS = 24
+"""Generated images that are shown beside the training image they are most like."""
 
 
 @dataclass(frozen=True)
@@ -191,6 +189,12 @@ class Trial:
         scheduler = sampling_scheduler(settings.sampler, self.trainer.scheduler)
         return sample(network.predict_averaged, scheduler, noise, steps or settings.steps)
 
+    def nearest_pairs(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Those of generated `images` most like a training image, and these, most alike first."""
+        found = self.materials.reference.nearest(images)
+        alike = distance_ratios(found).argsort(stable=True)[:_PAIRS]
+        return images[alike], self.materials.train[found.target[alike, 0]]
+
     def save(self, folder: Path) -> None:
         """Keeps all that the rest of the training depends on."""
         save_checkpoint(folder, {"trainer": self.trainer.state_dict(), "seconds": self.seconds})
@@ -209,12 +213,3 @@ class Trial:
         # Copies, since two names may share one tensor, which the format does not allow.
         state = {name: w.cpu().clone().contiguous() for name, w in weights.items()}
         write_atomically(folder / MODEL, save(state))
-
-
-def save_sheet(images: torch.Tensor, path: Path) -> None:
-    """A PNG of the first images, eight in a row."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    factor = max(1, _SHEET_SIDE // images.shape[-1])
-    enlarged = images[:_SHEET].repeat_interleave(factor, 2).repeat_interleave(factor, 3)
-    grid = make_grid(enlarged, nrow=8, padding=2, pad_value=255)
-    write_atomically(path, bytes(encode_png(grid).numpy().tobytes()))

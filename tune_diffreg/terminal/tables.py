@@ -11,9 +11,11 @@ from tune_diffreg.study import Study
 from tune_diffreg.words import constraint, duration, score, score_name
 
 
-def result_table(study: Study, records: dict[str, TrialRecord]) -> Table:
-    """Baselines against the best trial."""
-    columns = compared(study, records)
+def result_table(
+    study: Study, records: dict[str, TrialRecord], chosen: TrialRecord | None = None
+) -> Table:
+    """Baselines against the best trial, or what confirmation chose."""
+    columns = compared(study, records, chosen)
     table = Table(
         caption=f"{score_name(study.objective.metric)}, {study.evaluation.samples} samples "
         "against the validation split; less is better",

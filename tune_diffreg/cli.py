@@ -150,16 +150,30 @@ def report(name: Name, storage: Storage = _RUNS) -> None:
 
 
 @app.command()
-def export(name: Name, output: Output, storage: Storage = _RUNS) -> None:
-    """Export the best configuration and its trained model."""
+def export(
+    name: Name,
+    output: Output,
+    storage: Storage = _RUNS,
+    trial: Annotated[str | None, typer.Option(help="Another trial than the chosen one.")] = None,
+    arguments: Annotated[
+        bool, typer.Option("--arguments", help="Print those of diffusers' train_unconditional too.")
+    ] = False,
+) -> None:
+    """Export the chosen configuration and its trained model."""
+    from tune_diffreg.production import diffusers_arguments
     from tune_diffreg.production import export as export_study
     from tune_diffreg.results import open_study
 
-    exported = export_study(open_study(storage, name), output)
+    exported = export_study(open_study(storage, name), output, trial)
     typer.echo(f"{exported.trial_id} of study {name}: {output}/best.yaml, {output}/pipeline")
     if not exported.result.feasible:
         typer.echo("It breaks a constraint: no trial of full length met them all.")
     typer.echo(f"Train it again:  {program()} train {output}/best.yaml")
+    if arguments:
+        given, lost = diffusers_arguments(exported.config)
+        typer.echo(f"train_unconditional.py {' '.join(given)}")
+        for line in lost:
+            typer.echo(f"  it cannot express: {line}")
 
 
 @app.command()

@@ -17,24 +17,25 @@ from tune_diffreg.diffusion import sampling_scheduler
 from tune_diffreg.diffusion.model import build_model
 from tune_diffreg.diffusion.schedule import ddim_scheduler
 from tune_diffreg.errors import InputError
-from tune_diffreg.results import Best, StudyFolder, read_best
+from tune_diffreg.files import write_atomically
+from tune_diffreg.production.card import model_card
+from tune_diffreg.results import Best, StudyFolder, read_best, read_journal, replay
+from tune_diffreg.results.formats import to_yaml
+from tune_diffreg.results.summary import best_config
 from tune_diffreg.search.trial import MODEL
 from tune_diffreg.study import TrialConfig
 
 PIPELINE = "pipeline"
 
 
-def export(folder: StudyFolder, output: Path) -> Best:
-    """Writes the best trial of a study to `output`, whole or not at all.
+def export(folder: StudyFolder, output: Path, trial: str | None = None) -> Best:
+    """Writes the chosen trial of a study to `output`, or another one, whole or not at all.
 
     Raises:
-        InputError: no trial has reached full length, its files are damaged, or `output` is in use.
+        InputError: there is no such trial of full length, its files are damaged, or `output` is in
+            use.
     """
-    if not folder.best.exists():
-        raise InputError(
-            f"study {folder.name!r} has no trial of full length yet, so there is nothing to export"
-        )
-    best = read_best(folder.best)
+    best = _best(folder) if trial is None else _of_trial(folder, trial)
     weights = folder.trial(best.trial_id) / MODEL
     model = build_model(best.config.model, best.config.training.seed)
     try:
@@ -46,9 +47,29 @@ def export(folder: StudyFolder, output: Path) -> Best:
     except (OSError, SafetensorError) as error:
         raise InputError(f"{weights}: cannot be used ({str(error).splitlines()[0]})") from None
     with new_folder(output) as unfinished:
-        shutil.copyfile(folder.best, unfinished / folder.best.name)
+        content = best.model_dump(mode="json", by_alias=True)
+        write_atomically(unfinished / folder.best.name, to_yaml(content))
+        write_atomically(unfinished / "README.md", model_card(best, isinstance(model, UNet2DModel)))
         save_pipeline(model, best.config, unfinished / PIPELINE)
     return best
+
+
+def _best(folder: StudyFolder) -> Best:
+    if not folder.best.exists():
+        raise InputError(
+            f"study {folder.name!r} has no trial of full length yet, so there is nothing to export"
+        )
+    return read_best(folder.best)
+
+
+def _of_trial(folder: StudyFolder, trial: str) -> Best:
+    study, events = folder.read_study(), read_journal(folder.journal)
+    complete = {r.id: r for r in replay(events).values() if r.state == "complete"}
+    if trial not in complete:
+        known = ", ".join(complete) or "none"
+        raise InputError(f"--trial {trial}: no trial of full length; there are {known}")
+    provenance = next(e["provenance"] for e in events if e["event"] == "session")
+    return Best.model_validate(best_config(study, complete[trial], provenance))
 
 
 def save_pipeline(model: nn.Module, config: TrialConfig, path: Path) -> None:

@@ -202,6 +202,30 @@ def train(
 
 
 @app.command()
+def narrow(
+    best_file: Annotated[Path, typer.Argument(metavar="BEST.YAML", help="An exported best.yaml.")],
+    output: Annotated[Path, typer.Option(help="Study file to write.")],
+    train_: Annotated[
+        int | None, typer.Option("--train", min=2, help="Another number of training images.")
+    ] = None,
+    images: Annotated[
+        int | None, typer.Option(min=1, help="Another length, in images seen.")
+    ] = None,
+) -> None:
+    """Write a follow-up study around an exported configuration."""
+    from tune_diffreg.files import write_atomically
+    from tune_diffreg.production import narrow as narrowed
+    from tune_diffreg.results import read_best
+    from tune_diffreg.results.formats import to_yaml
+
+    if output.exists():
+        raise InputError(f"{output} exists already; choose another --output")
+    study = narrowed(read_best(best_file), best_file.resolve(), train_, images)
+    write_atomically(output, to_yaml(study.model_dump(mode="json", exclude_none=True)))
+    typer.echo(f"Run it:  {program()} run {output}")
+
+
+@app.command()
 def evaluate(
     images: Annotated[
         str,

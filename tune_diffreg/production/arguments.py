@@ -56,6 +56,8 @@ def _never(config: TrialConfig) -> list[str]:
         found.append(f"optimizer.clip_norm {config.optimizer.clip_norm} (the script clips at 1)")
     if config.diffusion.loss_weighting != "uniform":
         found.append(f"diffusion.loss_weighting {config.diffusion.loss_weighting}")
-    found.append("model: the script has an architecture of its own unless --model_config_name_or_path "
-                 "names pipeline/unet")  # fmt: skip
+    found.append(
+        "model: an architecture of the script's own, unless --model_config_name_or_path names "
+        "pipeline/unet"
+    )
     return found

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from tune_diffreg.errors import InputError, explain
-from tune_diffreg.study import TrialConfig, read_yaml
+from tune_diffreg.study import Distribution, Halving, Objective, TrialConfig, read_yaml
 from tune_diffreg.study.sections import Settings
 from tune_diffreg.study.study import Resources
 
@@ -23,6 +23,14 @@ class Result(Settings):
     scores: dict[str, float]
 
 
+class Searched(Settings):
+    """What the search varied, and by what it judged."""
+
+    space: dict[str, Distribution]
+    objective: Objective
+    halving: Halving | None = None
+
+
 class Best(Settings):
     """A configuration with its result and where it comes from."""
 
@@ -33,6 +41,7 @@ class Best(Settings):
     config: TrialConfig
     resources: Resources
     provenance: dict[str, Any]
+    search: Searched | None = None
     confirmation: dict[str, Any] | None = None
 
 

@@ -160,6 +160,14 @@ def best_config(study: Study, best: TrialRecord, provenance: dict[str, str]) -> 
         "config": study.trial_config(best.values).model_dump(mode="json"),
         "resources": study.resources.model_dump(mode="json"),
         "provenance": provenance,
+        "search": {
+            "space": {
+                path: distribution.model_dump(mode="json", exclude_none=True)
+                for path, distribution in study.search.space.items()
+            },
+            "objective": study.objective.model_dump(mode="json", exclude_none=True),
+            "halving": study.halving and study.halving.model_dump(mode="json"),
+        },
     }
 
 

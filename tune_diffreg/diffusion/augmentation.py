@@ -15,6 +15,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from tune_diffreg.diffusion.parallel import WHOLE, Part
 from tune_diffreg.study import Augmentation
 
 # ITU-R BT.601 luma, as torchvision's rgb_to_grayscale has it.
@@ -77,10 +78,19 @@ def is_on(settings: Augmentation) -> bool:
     return _moves(settings) or _colors(settings)
 
 
-def draw(settings: Augmentation, images: torch.Tensor, generator: torch.Generator) -> Draws:
-    """Draws for each of `images` `(N, C, H, W)`; `generator` is on their device."""
+def draw(
+    settings: Augmentation,
+    images: torch.Tensor,
+    generator: torch.Generator,
+    part: Part = WHOLE,
+) -> Draws:
+    """Draws for each of `images` `(N, C, H, W)`, which are `part` of a batch.
+
+    `generator` is on their device.
+    """
     n, channels, _, width = images.shape
-    columns = iter(torch.rand(_DRAWS, n, generator=generator, device=images.device))
+    drawn = torch.rand(_DRAWS, n * part.count, generator=generator, device=images.device)
+    columns = iter(part.of(drawn, dim=1))
 
     def acts() -> torch.Tensor:
         drawn: torch.Tensor = next(columns)

@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
 
+from tune_diffreg.diffusion.parallel import WHOLE, Part
 from tune_diffreg.images import Images
 from tune_diffreg.seeds import generator
 
@@ -20,22 +21,24 @@ class Walk:
     Args:
         size: number of images.
         count: images a step; may be more than `size`.
+        part: which of them this process takes.
     """
 
-    def __init__(self, size: int, count: int, seed: int) -> None:
+    def __init__(self, size: int, count: int, seed: int, part: Part = WHOLE) -> None:
         self._size = size
         self._count = count
         self._seed = seed
+        self._part = part
         self._orders: dict[int, torch.Tensor] = {}
 
     def indices(self, step: int) -> torch.Tensor:
-        """The images of `step`, `(count,)`."""
+        """The images of `step`, `(count,)`, or this process's part of them."""
         first = step * self._count
         rounds = range(first // self._size, (first + self._count - 1) // self._size + 1)
         self._orders = {number: self._order(number) for number in rounds}
         offsets = {number: max(0, first - number * self._size) for number in rounds}
         parts = [order[offsets[number] :][: self._count] for number, order in self._orders.items()]
-        return torch.cat(parts)[: self._count]
+        return self._part.of(torch.cat(parts)[: self._count])
 
     def _order(self, number: int) -> torch.Tensor:
         if number in self._orders:

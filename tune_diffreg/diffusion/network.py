@@ -17,6 +17,7 @@ from torch import nn
 from tune_diffreg.diffusion.conditioning import AugmentationEmbedding
 from tune_diffreg.diffusion.loss import Predict
 from tune_diffreg.diffusion.model import build_model, predict
+from tune_diffreg.diffusion.parallel import WHOLE, Part
 from tune_diffreg.diffusion.regularization import Regularizer
 from tune_diffreg.study import TrialConfig
 
@@ -28,7 +29,7 @@ class Network:
         InputError: a model of one's own cannot be built, or does not say what is asked of it.
     """
 
-    def __init__(self, config: TrialConfig, device: torch.device) -> None:
+    def __init__(self, config: TrialConfig, device: torch.device, part: Part = WHOLE) -> None:
         self.device = device
         # Tensor cores want channels innermost. A CPU gains nothing by it, and would round otherwise
         # than a pipeline that loads the export.
@@ -39,10 +40,9 @@ class Network:
         self.averaged = copy.deepcopy(model).eval().requires_grad_(False)
         self.averaged.to(device).to(memory_format=self._layout)
         self._regularizer = Regularizer(model)
+        batch = config.training.batch_size // part.count
         self.embedding = (
-            AugmentationEmbedding(
-                model, config.model, config.training.batch_size, config.training.seed
-            ).to(device)
+            AugmentationEmbedding(model, config.model, batch, config.training.seed).to(device)
             if config.augmentation.conditional
             else None
         )

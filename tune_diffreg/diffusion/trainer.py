@@ -19,6 +19,7 @@ from tune_diffreg.diffusion.loss import (
 )
 from tune_diffreg.diffusion.network import Network
 from tune_diffreg.diffusion.optimizer import build_optimizer, warmed_up
+from tune_diffreg.diffusion.parallel import WHOLE, Part
 from tune_diffreg.diffusion.schedule import ddim_scheduler
 from tune_diffreg.errors import WorkFailed
 from tune_diffreg.images import Images
@@ -39,6 +40,7 @@ class Trainer:
     Args:
         images: `(N, C, H, W) uint8`, on the CPU; held on `device` if they fit.
         network: of an earlier trial that `config` fits; taken over and reset.
+        part: of every batch, where several processes train together.
 
     Raises:
         InputError: a model of one's own cannot be built.
@@ -50,17 +52,19 @@ class Trainer:
         images: Images,
         device: torch.device,
         network: Network | None = None,
+        part: Part = WHOLE,
     ) -> None:
         self.config = config
         self.device = device
+        self._part = part
         self.steps = 0
         if network is not None and network.fits(config):
             network.reset(config)
         else:
-            network = Network(config, device)
+            network = Network(config, device, part)
         self.network = network
         training = config.training
-        self.walk = Walk(len(images), training.batch_size, training.seed)
+        self.walk = Walk(len(images), training.batch_size, training.seed, part)
         self._batch = batches(images, self.walk, device, _memory(device))
         self.optimizer = build_optimizer(network.trainable(), config.optimizer)
         self.averages = Averages(network.model.parameters(), training.decays)
@@ -80,29 +84,33 @@ class Trainer:
         seed = self.config.training.seed
         draw = generator(seed, "training step", self.steps, self.device)
         clean = self._augmented(to_model_range(self._batch(self.steps)), draw)
-        noise = torch.randn(clean.shape, generator=draw, device=self.device)
-        timesteps = torch.randint(
-            self.config.diffusion.timesteps, (len(clean),), generator=draw, device=self.device
-        )
+        shape = (self.config.training.batch_size, *clean.shape[1:])
+        noise = self._part.of(torch.randn(shape, generator=draw, device=self.device))
+        most = self.config.diffusion.timesteps
+        timesteps = torch.randint(most, shape[:1], generator=draw, device=self.device)
+        timesteps = self._part.of(timesteps)
 
         devices = [self.device] if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):  # dropout draws from the global generator
-            torch.manual_seed(derive(seed, "dropout", self.steps))
+            torch.manual_seed(derive(seed, "dropout", self.steps) + self._part.number)
             losses = prediction_loss(self.network.predict, self.scheduler, clean, noise, timesteps)
         if self._loss_weights is not None:
             losses = losses * self._loss_weights[timesteps]
         loss = losses.mean()
         loss.backward()
+        loss = loss.detach()
+        gradients = [p.grad for p in self._weights if p.grad is not None]
+        self._part.average([*gradients, loss])
 
         self.steps += 1
-        norm = self._clip()
+        norm = self._clip(gradients)
         for group in self.optimizer.param_groups:
             group["lr"] = warmed_up(self.config.optimizer, self.images_seen)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.averages.update(self.steps)
         clipped = norm > (self.config.optimizer.clip_norm or math.inf)
-        self._sums += torch.stack([loss.detach(), norm, clipped.float()])
+        self._sums += torch.stack([loss, norm, clipped.float()])
 
     def statistics(self) -> dict[str, float]:
         """Means over all steps so far, so that no pause shows. Waits for the device.
@@ -169,15 +177,14 @@ class Trainer:
         settings = self.config.augmentation
         if not augmentation.is_on(settings):
             return clean
-        draws = augmentation.draw(settings, clean, draw)
+        draws = augmentation.draw(settings, clean, draw, self._part)
         if self.network.embedding is not None:
             self.network.embedding.tell(draws.labels())
         return augmentation.augment(clean, settings, draws)
 
-    def _clip(self) -> torch.Tensor:
+    def _clip(self, gradients: list[torch.Tensor]) -> torch.Tensor:
         """Bounds the norm of the gradient; gives what it was."""
         most = self.config.optimizer.clip_norm
-        gradients = [p.grad for p in self._weights if p.grad is not None]
         norm = nn.utils.get_total_norm(gradients, foreach=True)
         if most is not None:
             nn.utils.clip_grads_with_norm_(self._weights, most, norm, foreach=True)

@@ -3,6 +3,5 @@
 from tune_diffreg.production.arguments import diffusers_arguments
 from tune_diffreg.production.export import export, save_pipeline
 from tune_diffreg.production.narrow import narrow
-from tune_diffreg.production.train import train
 
-__all__ = ["diffusers_arguments", "export", "narrow", "save_pipeline", "train"]
+__all__ = ["diffusers_arguments", "export", "narrow", "save_pipeline"]

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pandas as pd
 from diffusers import DDPMPipeline, UNet2DModel
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_model
@@ -19,9 +20,11 @@ from tune_diffreg.diffusion.schedule import ddim_scheduler
 from tune_diffreg.errors import InputError
 from tune_diffreg.files import write_atomically
 from tune_diffreg.production.card import model_card
-from tune_diffreg.results import Best, StudyFolder, read_best, read_journal, replay
-from tune_diffreg.results.formats import to_yaml
+from tune_diffreg.production.job import Job
+from tune_diffreg.results import Best, StudyFolder, read_best, read_journal, replay, trained
+from tune_diffreg.results.formats import to_json, to_yaml
 from tune_diffreg.results.summary import best_config
+from tune_diffreg.search.sheets import PAIRS, SAMPLES
 from tune_diffreg.search.trial import MODEL
 from tune_diffreg.study import TrialConfig
 
@@ -36,7 +39,25 @@ def export(folder: StudyFolder, output: Path, trial: str | None = None) -> Best:
             use.
     """
     best = _best(folder) if trial is None else _of_trial(folder, trial)
-    weights = folder.trial(best.trial_id) / MODEL
+    with new_folder(output) as unfinished:
+        _fill(unfinished, best, folder.trial(best.trial_id))
+    return best
+
+
+def fill(folder: Path, job: Job) -> None:
+    """Writes what a finished training leaves: an export, and how its scores went."""
+    history = job.scores()
+    scores = history[max(history)]
+    best = trained(job.best, scores, job.data_sha256())
+    _fill(folder, best, job.folder)
+    rows = [{"images": images, **found} for images, found in history.items()]
+    write_atomically(folder / "history.csv", pd.DataFrame(rows).to_csv(index=False))
+    write_atomically(folder / "scores.json", to_json(scores))
+
+
+def _fill(folder: Path, best: Best, source: Path) -> None:
+    """An export of the averaged weights and the sheets that lie in `source`."""
+    weights = source / MODEL
     model = build_model(best.config.model, best.config.training.seed)
     try:
         model.load_state_dict(load_file(weights))
@@ -46,12 +67,13 @@ def export(folder: StudyFolder, output: Path, trial: str | None = None) -> Best:
         ) from None
     except (OSError, SafetensorError) as error:
         raise InputError(f"{weights}: cannot be used ({str(error).splitlines()[0]})") from None
-    with new_folder(output) as unfinished:
-        content = best.model_dump(mode="json", by_alias=True)
-        write_atomically(unfinished / folder.best.name, to_yaml(content))
-        write_atomically(unfinished / "README.md", model_card(best, isinstance(model, UNet2DModel)))
-        save_pipeline(model, best.config, unfinished / PIPELINE)
-    return best
+    content = best.model_dump(mode="json", by_alias=True)
+    write_atomically(folder / "best.yaml", to_yaml(content))
+    write_atomically(folder / "README.md", model_card(best, isinstance(model, UNet2DModel)))
+    save_pipeline(model, best.config, folder / PIPELINE)
+    for sheet in (source / SAMPLES, source / PAIRS):
+        if sheet.exists():
+            shutil.copyfile(sheet, folder / sheet.name)
 
 
 def _best(folder: StudyFolder) -> Best:

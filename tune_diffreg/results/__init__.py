@@ -4,7 +4,7 @@ Search writes it; tracking, report and production read it.
 """
 
 from tune_diffreg.results.audit import audit, audit_sentences
-from tune_diffreg.results.best import Best, read_best
+from tune_diffreg.results.best import Best, read_best, trained, with_settings
 from tune_diffreg.results.comparison import compared, comparison_rows
 from tune_diffreg.results.confirmation import (
     Repetition,
@@ -52,8 +52,10 @@ __all__ = [
     "repetitions",
     "replay",
     "summarize",
+    "trained",
     "verdict",
     "versions",
     "wall_seconds",
+    "with_settings",
     "write_results",
 ]

@@ -16,7 +16,7 @@ def confirmation_rows(study: Study, confirmation: dict[str, Any]) -> list[list[s
     rows = [["", *titles, "in the search", "feasible", "to the best baseline"]]
     for trial, found in confirmation["candidates"].items():
         mark = "chosen: " if trial == confirmation["chosen"] else ""
-        cells = [_interval(name, found["scores"].get(name)) for name in names]
+        cells = [interval(name, found["scores"].get(name)) for name in names]
         difference = found["to_best_baseline"]
         rows.append(
             [
@@ -24,7 +24,7 @@ def confirmation_rows(study: Study, confirmation: dict[str, Any]) -> list[list[s
                 *cells,
                 score(metric, found["believed"]),
                 "yes" if found["feasible"] else "no",
-                "-" if difference is None else _interval(metric, difference),
+                "-" if difference is None else interval(metric, difference),
             ]
         )
     return rows
@@ -34,7 +34,7 @@ def verdict(study: Study, confirmation: dict[str, Any]) -> list[str]:
     """The decision in sentences: what to use, how sure, what ties with it, how much was luck."""
     metric, seeds = study.objective.metric, confirmation["seeds"]
     chosen = confirmation["candidates"][confirmation["chosen"]]
-    label, value = chosen["label"], _interval(metric, chosen["scores"][metric])
+    label, value = chosen["label"], interval(metric, chosen["scores"][metric])
     sentences = [
         f"Confirmed on {seeds} fresh seeds and the test split: {label}, "
         f"{score_name(metric, short=True)} {value}.",
@@ -64,7 +64,7 @@ def _against_baseline(metric: str, confirmation: dict[str, Any]) -> str:
     if chosen is baseline:
         return f"That is a baseline: no finalist is better than {name}."
     difference = chosen["to_best_baseline"]
-    told = "" if difference is None else f" by {_interval(metric, difference)}, paired by seed"
+    told = "" if difference is None else f" by {interval(metric, difference)}, paired by seed"
     if confirmation["improves"] and not baseline["feasible"]:
         return f"It meets the constraints, as no baseline does; it differs from {name}{told}."
     if confirmation["improves"]:
@@ -75,7 +75,8 @@ def _against_baseline(metric: str, confirmation: dict[str, Any]) -> str:
     )
 
 
-def _interval(name: str, found: dict[str, Any] | None) -> str:
+def interval(name: str, found: dict[str, Any] | None) -> str:
+    """A mean with its 95 % interval, where it has one."""
     if found is None:
         return "-"
     mean = score(name, found["mean"])

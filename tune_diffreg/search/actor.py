@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +22,6 @@ from tune_diffreg.study import Resources, TrialConfig
 
 # A result at least this often, so that the display moves and an interrupt is heeded.
 SLICE_SECONDS = 5.0
-# Between rungs a checkpoint is written when that costs at most this share of the time.
-CHECKPOINT_SHARE = 0.05
 
 
 @dataclass(frozen=True)
@@ -79,8 +76,6 @@ class TrialActor(tune.Trainable):
         self._config = TrialConfig.model_validate(config["config"])
         self._ahead = [r for r in self._shared.rungs if r > max(config["reported"], default=0)]
         self._trial: Trial | None = None
-        self._saved_at = time.monotonic()
-        self._save_cost = 0.0
 
     def _advance(self) -> dict[str, Any]:
         if self._trial is None:  # here and not in `setup`, so that its errors are the trial's
@@ -95,14 +90,14 @@ class TrialActor(tune.Trainable):
         rung = self._ahead[0]
         if not self._trial.train(until=rung, seconds=SLICE_SECONDS):
             self._trial.trainer.check_finite()
-            self._save_if_cheap()
+            self._trial.save_if_cheap(self._folder)
             return self._result()
         self._ahead = [r for r in self._ahead if r > self._trial.images_seen]
         scores, images = self._trial.evaluate()
         save_sheet(images, self._folder / SAMPLES)
         save_pairs(*self._trial.nearest_pairs(images), self._folder / PAIRS)
         if self._ahead:
-            self._save()
+            self._trial.save(self._folder)
         elif self._shared.keeps_models:
             self._trial.save_model(self._folder)
         return self._result(rung=rung, scores=scores)
@@ -123,17 +118,6 @@ class TrialActor(tune.Trainable):
             f"training.batch_size {self._config.training.batch_size} a trial does not fit into "
             f"resources.gpu {resources.gpu:g} of a GPU; lower the batch size or raise the share"
         )
-
-    def _save_if_cheap(self) -> None:
-        if self._save_cost <= CHECKPOINT_SHARE * (time.monotonic() - self._saved_at):
-            self._save()
-
-    def _save(self) -> None:
-        assert self._trial is not None
-        start = time.monotonic()
-        self._trial.save(self._folder)
-        self._saved_at = time.monotonic()
-        self._save_cost = self._saved_at - start
 
     def _result(self, **content: Any) -> dict[str, Any]:
         trial = self._trial

@@ -14,7 +14,15 @@ from safetensors.torch import save
 
 from tune_diffreg.data import Splits, load_splits
 from tune_diffreg.data.image_folder import Progress
-from tune_diffreg.diffusion import Network, Trainer, latents, sample, sampling_scheduler
+from tune_diffreg.diffusion import (
+    WHOLE,
+    Network,
+    Part,
+    Trainer,
+    latents,
+    sample,
+    sampling_scheduler,
+)
 from tune_diffreg.evaluation import (
     Copies,
     Measured,
@@ -31,6 +39,8 @@ from tune_diffreg.study import Resources, TrialConfig
 
 MODEL = "model.safetensors"
 _PAIRS = 24
+# Between rungs a checkpoint is written when that costs at most this share of the time.
+CHECKPOINT_SHARE = 0.05
 """Generated images that are shown beside the training image they are most like."""
 
 
@@ -124,12 +134,15 @@ class Trial:
         materials: Materials,
         device: torch.device,
         network: Network | None = None,
+        part: Part = WHOLE,
     ) -> None:
         self.config = config
         self.materials = materials
         materials.reference.to(device)
-        self.trainer = Trainer(config, materials.train, device, network)
+        self.trainer = Trainer(config, materials.train, device, network, part)
         self.seconds = 0.0
+        self._saved_at = time.monotonic()
+        self._save_cost = 0.0
 
     @property
     def images_seen(self) -> int:
@@ -197,7 +210,15 @@ class Trial:
 
     def save(self, folder: Path) -> None:
         """Keeps all that the rest of the training depends on."""
+        start = time.monotonic()
         save_checkpoint(folder, {"trainer": self.trainer.state_dict(), "seconds": self.seconds})
+        self._saved_at = time.monotonic()
+        self._save_cost = self._saved_at - start
+
+    def save_if_cheap(self, folder: Path) -> None:
+        """The same, unless it would cost more than `CHECKPOINT_SHARE` of the time since."""
+        if self._save_cost <= CHECKPOINT_SHARE * (time.monotonic() - self._saved_at):
+            self.save(folder)
 
     def load(self, folder: Path) -> None:
         """Goes on from the checkpoint in `folder`, if there is one that is whole."""

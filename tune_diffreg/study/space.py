@@ -119,6 +119,17 @@ def override(config: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, 
     return result
 
 
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested sections as dotted paths: the converse of `override`."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, dict):
+            flat.update(flatten(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
 def value_at(config: BaseModel, path: str) -> Any:
     """The value of the setting at a dotted path."""
     value: Any = config

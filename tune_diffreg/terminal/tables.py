@@ -7,8 +7,9 @@ from typing import Any
 from rich.table import Table
 
 from tune_diffreg.results import TrialRecord, compared, comparison_rows, confirmation_rows
+from tune_diffreg.results.verdict import interval
 from tune_diffreg.study import Study
-from tune_diffreg.words import constraint, duration, score, score_name
+from tune_diffreg.words import constraint, duration, score, score_name, setting
 
 
 def result_table(
@@ -114,6 +115,23 @@ def repeat_table(before: dict[str, float], now: dict[str, float]) -> Table:
         )
     same = before == now
     table.caption = "equal to the last bit" if same else "not equal to the last bit"
+    return table
+
+
+def comparison_table(found: dict[str, Any]) -> Table:
+    """Two studies or exports: settings in which they differ, scores, and confirmed ones."""
+    table = Table()
+    for title in ("", *(f"{n}: {t}" for n, t in zip(found["names"], found["trials"], strict=True))):
+        table.add_column(title, justify="right" if title else "left")
+    for path, values in found["settings"].items():
+        table.add_row(path, *(setting(value) for value in values))
+    table.add_section()
+    for name, values in found["scores"].items():
+        table.add_row(score_name(name, short=True), *(score(name, value) for value in values))
+    for name, both in found["confirmed"].items():
+        table.add_row(
+            f"{score_name(name, short=True)}, confirmed", *(interval(name, x) for x in both)
+        )
     return table
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +17,7 @@ from tune_diffreg.production.train import take_part
 from tune_diffreg.production.workers import check_workers, train_on_workers
 from tune_diffreg.results import Best, read_best, with_settings
 from tune_diffreg.results.journal import Event
-from tune_diffreg.tracking import Follower, local_uri, training_delivery
+from tune_diffreg.tracking import Follower, training_delivery
 
 Say = Callable[[str], None]
 
@@ -54,12 +53,14 @@ class Trained:
         scores: at its end.
         searched: what the search scored.
         same_data: whether on the images of the search.
+        repeats: whether with its settings too, so that the scores should be the same.
         problem: what MLflow is missing; empty if nothing.
     """
 
     scores: dict[str, float]
     searched: dict[str, float]
     same_data: bool
+    repeats: bool
     problem: str
 
 
@@ -87,9 +88,8 @@ def train_best(request: Request, say: Say, progress: Callable[[int, int], None])
             progress(event["images"], images)
 
     with job.begun():
-        uri = os.environ.get("MLFLOW_TRACKING_URI") or local_uri(request.storage)
         request.storage.mkdir(parents=True, exist_ok=True)
-        follower = Follower(training_delivery(best, job.history, uri))
+        follower = Follower(training_delivery(best, job.history, request.storage))
         state = "interrupted"
         try:
             _train(job, request, news)
@@ -104,7 +104,8 @@ def train_best(request: Request, say: Say, progress: Callable[[int, int], None])
         scores, data = job.scores(), job.data_sha256()
         job.remove()
     same = data == tuned.provenance.get("data_sha256")
-    return Trained(scores[max(scores)], tuned.result.scores, same, problem)
+    repeats = same and best.config == tuned.config
+    return Trained(scores[max(scores)], tuned.result.scores, same, repeats, problem)
 
 
 def _train(job: Job, request: Request, news: Callable[[Event], None]) -> None:

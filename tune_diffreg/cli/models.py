@@ -90,7 +90,7 @@ def train(
         screen.print("note: the images are not those of the search; scores do not compare")
     if trained.problem:
         screen.print(trained.problem, style="yellow")
-    show(trained.scores, lambda now: repeat_table(trained.searched, now), as_json)
+    show(trained.scores, lambda now: repeat_table(trained.searched, now, trained.repeats), as_json)
     if not as_json:
         typer.echo(f"Written: {target}")
 

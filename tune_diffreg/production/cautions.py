@@ -19,13 +19,7 @@ def cautions(tuned: TrialConfig, now: TrialConfig) -> list[str]:
     """A sentence for each difference that asks for another configuration; none where none does."""
     found = []
     if now.data.train != tuned.data.train:
-        more = now.data.train > tuned.data.train
-        found.append(
-            f"{now.data.train:,} training images instead of {tuned.data.train:,}: with "
-            + ("more images less regularisation is best, " if more else "fewer images more "
-               "regularisation is best, ")
-            + f"and {_in_use(tuned)} {'may be too strong' if more else 'may be too weak'}"
-        )  # fmt: skip
+        found.append(_of_images(tuned, now))
     before, after = (c.training.images / c.data.train for c in (tuned, now))
     if after > before:
         found.append(
@@ -44,12 +38,17 @@ def cautions(tuned: TrialConfig, now: TrialConfig) -> list[str]:
     return found
 
 
-def _in_use(config: TrialConfig) -> str:
-    """The regularising settings that do something."""
-    values = {path: value_at(config, path) for path in _REGULARIZING}
-    told = [
+def _of_images(tuned: TrialConfig, now: TrialConfig) -> str:
+    """What another number of training images does to the regularisation that is in use."""
+    more = now.data.train > tuned.data.train
+    values = {path: value_at(tuned, path) for path in _REGULARIZING}
+    in_use = ", ".join(
         f"{knob(path, values)} {setting(value)}"
         for path, value in values.items()
         if value not in _OFF
-    ]
-    return ", ".join(told) or "no regularisation"
+    )
+    return (
+        f"{now.data.train:,} training images instead of {tuned.data.train:,} want "
+        + ("less regularisation" if more else "more regularisation")
+        + (f" than {in_use}" if in_use else "")
+    )

@@ -47,15 +47,15 @@ def take_part(
         while not trial.train(until, seconds=_NEWS_SECONDS):
             trial.trainer.check_finite()
             record("progress", images=trial.images_seen)
+            if part.number > 0:
+                continue  # what only the first does, the others wait for within their next step
             if stopped():
-                if part.number == 0:
-                    trial.save(job.folder)
+                trial.save(job.folder)
                 record("stopped", images=trial.images_seen)
                 return
-            if part.number == 0:
-                trial.save_if_cheap(job.folder)
+            trial.save_if_cheap(job.folder)
         trial.trainer.check_finite()
-        if part.number == 0:  # the others wait for it within their next step
+        if part.number == 0:
             _score(trial, job, record, ended=until == job.scored_at[-1])
     record("complete", images=trial.images_seen)
 

@@ -104,8 +104,8 @@ def _cost(cost: dict[str, Any]) -> str:
     return f"{text}; memory: {cost['gpu_share']:.0%} of the GPU{'; ' if packed else ''}{packed}"
 
 
-def repeat_table(before: dict[str, float], now: dict[str, float]) -> Table:
-    """The scores of the search beside those of a training that repeats it."""
+def repeat_table(before: dict[str, float], now: dict[str, float], repeats: bool) -> Table:
+    """The scores of the search beside those of a training, which may be a repetition of it."""
     table = Table()
     for title in ("", "in the search", "now"):
         table.add_column(title, justify="right" if title else "left")
@@ -113,8 +113,9 @@ def repeat_table(before: dict[str, float], now: dict[str, float]) -> Table:
         table.add_row(
             score_name(name, short=True), score(name, before.get(name)), score(name, value)
         )
-    same = before == now
-    table.caption = "equal to the last bit" if same else "not equal to the last bit"
+    if repeats:
+        same = before == now
+        table.caption = "equal to the last bit" if same else "not equal to the last bit"
     return table
 
 

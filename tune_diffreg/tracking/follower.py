@@ -97,12 +97,12 @@ def study_delivery(study: Study, folder: StudyFolder) -> Callable[[], Deliverer]
     return make
 
 
-def training_delivery(best: Best, history: Path, uri: str) -> Callable[[], Deliverer]:
+def training_delivery(best: Best, history: Path, storage: Path) -> Callable[[], Deliverer]:
     """Of a production training's."""
 
     def make() -> Deliverer:
         from tune_diffreg.tracking.training import TrainingDelivery
 
-        return TrainingDelivery(best, history, uri)
+        return TrainingDelivery(best, history, storage)
 
     return make

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +10,23 @@ from tune_diffreg.results import Best
 from tune_diffreg.results.journal import Event, events_from
 from tune_diffreg.tracking.store import Store, metrics, milliseconds, params
 from tune_diffreg.tracking.system import SystemMetrics
+from tune_diffreg.tracking.uri import local_artifacts, local_uri
 
 _KEY = "tune_diffreg.training"
 
 
 class TrainingDelivery:
-    """Brings one training's journal to the experiment of its study; twice is the same as once."""
+    """Brings one training's journal to the experiment of its study; twice is the same as once.
 
-    def __init__(self, best: Best, history: Path, uri: str) -> None:
+    To the server that MLFLOW_TRACKING_URI names, or to the store of `storage`.
+    """
+
+    def __init__(self, best: Best, history: Path, storage: Path) -> None:
         self._best = best
         self._history = history
-        self._store = Store(uri, best.study, None)
+        uri = os.environ.get("MLFLOW_TRACKING_URI")
+        artifacts = None if uri else local_artifacts(storage, best.study)
+        self._store = Store(uri or local_uri(storage), best.study, artifacts)
         self._system = SystemMetrics()
         self._run = ""
         self._read = 0

@@ -188,6 +188,5 @@ def test_bad_input_is_one_sentence(exported: Path, arguments: list[str], said: s
     done = run_cli("train", file, "--output", exported / "bad", *arguments)
     assert done.returncode == 2
     assert said in done.stderr
-    assert done.stderr.count("
-") == 1
+    assert done.stderr.count("\n") == 1
     assert not list(exported.glob("*bad*"))

@@ -40,7 +40,7 @@ def sentence(printed: str) -> str:
         ("search.space={optimizer.clip_norm: {choices: [a]}}", "must be a number"),
         ("search.space={}", "search.space is empty"),
         ("data.train=2000", "the splits need 3,100 images"),
-        ("data.validation=1", "at least 2 images each"),
+        ("data.validation=1", "scores need 6 held-out images; there are 1"),
         ("search.warm_start=nowhere", "nowhere is neither the folder of a study"),
         ("nonsense", "write it as key=value"),
         ("resources.gpu=1", "a trial needs 1 CPU cores and 1 GPUs, more than this machine has"),
@@ -85,6 +85,16 @@ def test_a_mistake_in_the_settings(
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_test_split_that_is_too_small_is_seen_before_the_search(
+    command: Command, tmp_path: Path
+) -> None:
+    confirmed = settings("data.test=3", "confirmation={finalists: 1, seeds: 2}")
+    status, printed = command("run", DIGITS, *confirmed, "--storage", tmp_path / "runs")
+    assert status == 2
+    assert "data.test: confirmation needs 6 test images; there are 3" in sentence(printed)
+    assert not (tmp_path / "runs").exists()
+
+
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
@@ -107,7 +117,7 @@ def test_a_file_that_is_missing_or_broken(
 
 def folder_settings(path: Path) -> list[str]:
     return settings(
-        f"data={{source: image_folder, path: {path}, train: 4, validation: 3, test: 3}}",
+        f"data={{source: image_folder, path: {path}, train: 2, validation: 6, test: 2}}",
         "evaluation.features=pixels",
         "objective={metric: fd_pixels}",
     )

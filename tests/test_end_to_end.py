@@ -116,7 +116,8 @@ def test_no_checkpoint_stays_and_each_complete_trial_keeps_its_model(finished: P
     for record in replay(read_journal(folder.journal)).values():
         kept = {path.name for path in folder.trial(record.id).iterdir()}
         complete = record.state == "complete"
-        assert kept == {"samples.png"} | ({"model.safetensors"} if complete else set())
+        sheets = {"samples.png", "pairs.png"}
+        assert kept == sheets | ({"model.safetensors"} if complete else set())
     assert not list(folder.root.glob(".ray*"))
 
 
@@ -254,9 +255,10 @@ def test_the_report_opens_without_a_network(finished: Path, summary: dict) -> No
     page = (finished / "digits" / "report.html").read_text()
     assert f"Use {summary['best']['trial_id']}" in page or "Nearest is" in page
     body = page[page.index("<body>") :]
-    assert page.count('<img class="sheet"') == 3 - (
-        summary["best"]["trial_id"] in ("t0000", "t0001")
-    )
+    apart = summary["best"]["trial_id"] not in ("t0000", "t0001")
+    shown = 2 + apart  # the baselines and the best trial
+    assert len(re.findall('<img class="sheet" alt="samples of [^"]* above', body)) == shown
+    assert page.count('<img class="sheet"') == 2 * shown + 1  # and real images
     assert not re.search(r"""<(script|link|img|iframe)[^>]+(src|href)=["']http""", body)
     assert len(page) < 6e6
 

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 STUDY = """
 name: own
 data:
-  {source: image_folder, path: images, cache: kept/images.u8, train: 20, validation: 20, test: 5}
+  {source: image_folder, path: images, cache: kept/images.u8, train: 20, validation: 19, test: 6}
 model: {in_channels: 3, sample_size: 8, factory: "own_models:good", arguments: {width: 16}}
 augmentation: {translate: 0.2}
 training: {batch_size: 16, images: 640, ema: [0.5, 0.99]}

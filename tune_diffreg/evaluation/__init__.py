@@ -16,10 +16,11 @@ from tune_diffreg.evaluation.kernel import kernel_distance
 from tune_diffreg.evaluation.manifold import manifold_scores, radii
 from tune_diffreg.evaluation.memorization import distance_ratios
 from tune_diffreg.evaluation.neighbors import Neighbors, Targets
-from tune_diffreg.evaluation.reference import Measured, Reference
+from tune_diffreg.evaluation.reference import LEAST_IMAGES, Measured, Reference
 from tune_diffreg.evaluation.store import kept, reference_file
 
 __all__ = [
+    "LEAST_IMAGES",
     "Copies",
     "FeatureExtractor",
     "GaussianStatistics",

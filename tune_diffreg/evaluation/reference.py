@@ -27,7 +27,8 @@ from tune_diffreg.seeds import generator
 from tune_diffreg.study import scores
 
 Space = Literal["pixels", "features"]
-_LEAST = NEIGHBORS + 1
+LEAST_IMAGES = NEIGHBORS + 1
+"""Images that scores need, on either side."""
 _FLOOR_DRAWS = 4
 _LOOKED_AT = 1000
 """Images of a set that are compared with its first, to notice that all are one."""
@@ -65,12 +66,12 @@ class Measured:
         Raises:
             InputError: there are too few images, or all are equal.
         """
-        for name, images, least in (("held-out", heldout, _LEAST), ("training", train, 2)):
+        for name, images, least in (("held-out", heldout, LEAST_IMAGES), ("training", train, 2)):
             if images is None:
                 continue
             if len(images) < least:
                 raise InputError(
-                    f"data: a reference needs {least} {name} images; there are {len(images)}"
+                    f"data: scores need {least} {name} images; there are {len(images)}"
                 )
             some = images[:_LOOKED_AT]
             if bool((some == some[:1]).all()):
@@ -126,8 +127,8 @@ class Reference:
         Raises:
             InputError: there are fewer images than scores need, or of another shape.
         """
-        if len(images) < _LEAST:
-            raise InputError(f"{len(images)} images are too few; scores need {_LEAST}")
+        if len(images) < LEAST_IMAGES:
+            raise InputError(f"{len(images)} images are too few; scores need {LEAST_IMAGES}")
         if images.shape[1:] != self._shape:
             given, needed = ("x".join(map(str, shape)) for shape in (images.shape[1:], self._shape))
             raise InputError(f"the images are {given}, but those of the reference are {needed}")

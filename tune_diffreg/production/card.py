@@ -39,7 +39,7 @@ def model_card(best: Best, loads_in_diffusers: bool) -> str:
         "tune-diffreg chose.",
         "## Scores",
         _scores(best),
-        *_confirmed(best.confirmation),
+        *_confirmed(best),
         "## What it copies",
         _copies(best.result.scores),
         "## Use",
@@ -65,7 +65,8 @@ def _scores(best: Best) -> str:
     return "\n".join([head, *rows])
 
 
-def _confirmed(confirmation: dict[str, Any] | None) -> list[str]:
+def _confirmed(best: Best) -> list[str]:
+    confirmation = best.confirmation
     if confirmation is None:
         return ["These are of one training seed, the search's own; nothing was confirmed."]
     rows = []
@@ -78,12 +79,16 @@ def _confirmed(confirmation: dict[str, Any] | None) -> list[str]:
         f"| confirmed on {confirmation['seeds']} fresh seeds and the {confirmation['split']} "
         "split, mean and 95 % interval | |\n|---|---|"
     )
-    better = (
-        "better than the best baseline beyond what chance gives"
-        if confirmation["improves"]
-        else "not better than the best baseline beyond what chance gives"
-    )
-    return ["\n".join([head, *rows]), f"On fresh seeds this configuration is {better}."]
+    return ["\n".join([head, *rows]), _against_baselines(best, confirmation)]
+
+
+def _against_baselines(best: Best, confirmation: dict[str, Any]) -> str:
+    if confirmation["best_baseline"] is None:
+        return "There was no baseline to compare it with."
+    if confirmation["best_baseline"] == best.trial_id:
+        return "This is a baseline: on fresh seeds nothing that the search found was better."
+    told = "better" if confirmation["improves"] else "not better"
+    return f"On fresh seeds it is {told} than the best baseline beyond what chance gives."
 
 
 def _copies(scores: dict[str, float]) -> str:

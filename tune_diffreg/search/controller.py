@@ -16,6 +16,7 @@ from tune_diffreg.data import Splits
 from tune_diffreg.data.image_folder import Progress
 from tune_diffreg.diffusion import check_model
 from tune_diffreg.errors import InputError
+from tune_diffreg.evaluation import LEAST_IMAGES
 from tune_diffreg.results import (
     StudyFolder,
     final_state,
@@ -57,11 +58,16 @@ def prepare(
         references: folder in which references are kept; None keeps none.
 
     Raises:
-        InputError: the data or the extractor's weights cannot be used.
+        InputError: the data or the extractor's weights cannot be used, or a split is too small.
     """
     for config in study.networks():
         check_model(config)
     splits, materials = load_materials(study, study.resources.cpu, progress, references)
+    if study.confirmation is not None and len(splits.test) < LEAST_IMAGES:
+        raise InputError(
+            f"data.test: confirmation needs {LEAST_IMAGES} test images; there are "
+            f"{len(splits.test)} (or leave it out with confirmation: null)"
+        )
     extractor = materials.reference.extractor
     provenance = {
         "data_sha256": splits.digest,

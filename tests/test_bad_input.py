@@ -92,7 +92,7 @@ def test_a_test_split_that_is_too_small_is_seen_before_the_search(
     status, printed = command("run", DIGITS, *confirmed, "--storage", tmp_path / "runs")
     assert status == 2
     assert "data.test: confirmation needs 6 test images; there are 3" in sentence(printed)
-    assert not (tmp_path / "runs").exists()
+    assert not (tmp_path / "runs" / "digits").exists()
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import mlflow.pyfunc
+import psutil
 import pytest
 import torch
 from mlflow import MlflowClient
@@ -27,8 +28,13 @@ def server(confirmed: Path) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "tune_diffreg", "ui", "--storage", str(confirmed)]
-    process = subprocess.Popen([*command, "--port", str(port)], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [*command, "--port", str(port)], stdout=subprocess.PIPE, text=True, bufsize=1
+    )
     url = f"http://127.0.0.1:{port}"
+    assert process.stdout is not None
+    printed = [process.stdout.readline() for _ in range(2)]
+    assert f"{url}/#/experiments/" in printed[1]
     deadline = time.monotonic() + 120
     while True:
         try:
@@ -39,8 +45,12 @@ def server(confirmed: Path) -> Iterator[str]:
             assert time.monotonic() < deadline
             time.sleep(0.5)
     yield url
+    children = psutil.Process(process.pid).children(recursive=True)
+    assert children
     process.terminate()
     process.wait(30)
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert alive == []
 
 
 @pytest.mark.slow
@@ -55,16 +65,16 @@ def test_the_study_its_best_trial_and_its_samples_are_found_in_the_ui(
 
     page = browser.new_page(viewport={"width": 1600, "height": 1000})
     page.set_default_timeout(60_000)
-    page.goto(f"{server}/#/experiments?workflowType=machine_learning")
-    page.get_by_role("link", name="digits").first.click()
-    page.get_by_text(str(child.info.run_name)[:20]).first.wait_for()
-    run = f"{server}/#/experiments/{experiment.experiment_id}/runs/{child.info.run_id}"
-    page.goto(run)
+    page.goto(
+        f"{server}/#/experiments/{experiment.experiment_id}/runs?workflowType=machine_learning"
+    )
+    parent = page.locator("[role=row]").filter(has_text="ago").first
+    parent.locator("button").first.click()
+    page.get_by_role("link", name=str(child.info.run_name), exact=True).first.click()
     page.get_by_text("memorized_fraction").first.wait_for()
-    page.goto(f"{run}/artifacts/samples.png")
-    page.locator(
-        "img[src*='samples'], canvas, .ant-image img, img[alt*='samples']"
-    ).first.wait_for()
+    page.get_by_text("Artifacts").first.click()
+    page.get_by_text("samples.png").first.click()
+    page.locator("img[src^='blob:']").first.wait_for()
 
 
 @pytest.mark.slow

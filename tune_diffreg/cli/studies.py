@@ -121,10 +121,11 @@ def ui(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 5000,
 ) -> None:
     """Open the MLflow UI on the studies, on this machine only."""
-    from tune_diffreg.tracking import local_uri, serve
+    from tune_diffreg.tracking import local_uri, pages, serve
 
     if not (storage / "mlflow.db").exists():
         raise InputError(f"nothing has been tracked in {storage} yet; run a study first")
-    page = f"http://127.0.0.1:{port}/#/experiments?workflowType=machine_learning"
-    typer.echo(f"MLflow: {page} (Ctrl-C ends it)")
+    typer.echo("MLflow, when it is up (Ctrl-C ends it):")
+    for study, page in pages(local_uri(storage), port).items():
+        typer.echo(f"  {study}: {page}")
     serve(local_uri(storage), port)

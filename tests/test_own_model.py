@@ -30,6 +30,7 @@ search:
     regularization.residual_dropout: {low: 0.0, high: 0.5}
     augmentation.conditional: {choices: [true, false]}
 objective: {metric: fd_pixels}
+confirmation: null
 halving: {variant: stop, first_rung: 160, reduction_factor: 2, controls: 1.0}
 """
 

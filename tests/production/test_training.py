@@ -15,7 +15,7 @@ import pytest
 import torch
 from mlflow import MlflowClient
 
-from tests.conftest import ROOT, run_cli, tiny_study
+from tests.conftest import ROOT, Command, run_cli, tiny_study
 from tune_diffreg.diffusion import Part, augmentation
 from tune_diffreg.diffusion.batches import Walk
 from tune_diffreg.production.cautions import cautions
@@ -34,12 +34,12 @@ def exported(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("exported")
     export = run_cli("export", "digits", "--storage", finished, "--output", folder / "best")
     assert export.returncode == 0, export.stderr
-    calm = run_cli(*command(folder, "calm"))
+    calm = run_cli(*training(folder, "calm"))
     assert calm.returncode == 0, calm.stderr
     return folder
 
 
-def command(folder: Path, output: str, *more: str) -> list[str]:
+def training(folder: Path, output: str, *more: str) -> list[str]:
     file, storage = folder / "best" / "best.yaml", folder / "runs"
     return ["train", str(file), "--output", str(folder / output), "--storage", str(storage),
             *LONGER, *more]  # fmt: skip
@@ -103,7 +103,7 @@ def test_what_is_known_to_move_is_said() -> None:
 
 @pytest.mark.slow
 def test_two_workers_train_as_one_does(exported: Path) -> None:
-    done = run_cli(*command(exported, "shared", "--workers", "2"))
+    done = run_cli(*training(exported, "shared", "--workers", "2"))
     assert done.returncode == 0, done.stdout + done.stderr
     calm, shared = history(exported, "calm"), history(exported, "shared")
     assert shared["images"].tolist() == calm["images"].tolist() == [2560, 5120, 7680]
@@ -114,7 +114,7 @@ def test_two_workers_train_as_one_does(exported: Path) -> None:
 
 @pytest.mark.slow
 def test_an_interrupt_and_a_kill_leave_no_trace(exported: Path) -> None:
-    arguments = command(exported, "disturbed")
+    arguments = training(exported, "disturbed")
     folder = exported / ".disturbed.training"
     for sent, status in ((signal.SIGINT, 130), (signal.SIGKILL, -9)):
         process = start(arguments)
@@ -139,7 +139,7 @@ def test_an_interrupt_and_a_kill_leave_no_trace(exported: Path) -> None:
 def test_a_worker_that_is_killed_is_replaced_and_ctrl_c_keeps_what_was_done(
     exported: Path,
 ) -> None:
-    arguments = command(exported, "replaced", "--workers", "2")
+    arguments = training(exported, "replaced", "--workers", "2")
     journal = exported / ".replaced.training" / "history.jsonl"
     process = start(arguments)
     wait_for_more(journal, 3)
@@ -186,10 +186,12 @@ def test_mlflow_has_one_run_of_a_training(exported: Path) -> None:
         (["--set", "training.imags=3"], "there is no such setting"),
     ],
 )
-def test_bad_input_is_one_sentence(exported: Path, arguments: list[str], said: str) -> None:
-    file = str(exported / "best" / "best.yaml")
-    done = run_cli("train", file, "--output", exported / "bad", *arguments)
-    assert done.returncode == 2
-    assert said in done.stderr
-    assert done.stderr.count("\n") == 1
+def test_bad_input_is_one_sentence(
+    exported: Path, command: Command, arguments: list[str], said: str
+) -> None:
+    file = exported / "best" / "best.yaml"
+    status, printed = command("train", file, "--output", exported / "bad", *arguments)
+    assert status == 2
+    assert said in printed
+    assert printed.count("\n") == 1
     assert not list(exported.glob("*bad*"))

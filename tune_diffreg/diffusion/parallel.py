@@ -42,6 +42,14 @@ class Part:
         for tensor, mean in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
             tensor.copy_(mean.view_as(tensor))
 
+    def agree(self, answer: bool, device: torch.device) -> bool:
+        """The first process's answer, which all must ask for alike. Waits for the device."""
+        if self.count == 1:
+            return answer
+        told = torch.tensor([answer], dtype=torch.uint8, device=device)
+        distributed.broadcast(told, 0)
+        return bool(told.item())
+
 
 WHOLE = Part()
 """All of every batch."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -13,8 +14,10 @@ from tune_diffreg.results.journal import Event, Journal
 from tune_diffreg.search.sheets import PAIRS, SAMPLES, save_pairs, save_sheet
 from tune_diffreg.search.trial import Trial, device_for, load_materials
 
+_STEPS = 10
+"""After so many, all processes ask whether to stop."""
 _NEWS_SECONDS = 1.0
-"""Between two signs of life, at which a request to stop is heeded too."""
+"""Between two signs of life."""
 
 
 def take_part(
@@ -43,18 +46,21 @@ def take_part(
     trial.load(job.folder)
     record = partial(_record, Journal(job.history), news) if part.number == 0 else _ignore
     record("session", images=trial.images_seen, data_sha256=splits.digest)
+    told = time.monotonic()
     for until in [images for images in job.scored_at if images > trial.images_seen]:
-        while not trial.train(until, seconds=_NEWS_SECONDS):
-            trial.trainer.check_finite()
-            record("progress", images=trial.images_seen)
-            if part.number > 0:
-                continue  # what only the first does, the others wait for within their next step
-            if stopped():
-                trial.save(job.folder)
+        while trial.images_seen < until:
+            trial.train(min(until, trial.images_seen + _STEPS * config.training.batch_size))
+            if part.agree(stopped(), trial.trainer.device):
+                if part.number == 0:
+                    trial.save(job.folder)
                 record("stopped", images=trial.images_seen)
                 return
-            trial.save_if_cheap(job.folder)
-        trial.trainer.check_finite()
+            # What only the first does, the others wait for within their next step.
+            if part.number == 0 and time.monotonic() - told > _NEWS_SECONDS:
+                trial.trainer.check_finite()
+                record("progress", images=trial.images_seen)
+                trial.save_if_cheap(job.folder)
+                told = time.monotonic()
         if part.number == 0:
             _score(trial, job, record, ended=until == job.scored_at[-1])
     record("complete", images=trial.images_seen)

@@ -57,13 +57,13 @@ def train_on_workers(
         trainer = threading.Thread(target=follower.fit, args=(workers,), daemon=True)
         trainer.start()
         try:
-            while trainer.is_alive() and follower.error is None:
+            while trainer.is_alive():
                 follower.look()
                 time.sleep(_LOOK_SECONDS)
         except KeyboardInterrupt:
             job.stop.touch()
             deadline = time.monotonic() + _STOP_SECONDS
-            while follower.last != "stopped" and time.monotonic() < deadline and trainer.is_alive():
+            while trainer.is_alive() and time.monotonic() < deadline:
                 time.sleep(_LOOK_SECONDS)
                 follower.look()
             raise
@@ -79,7 +79,6 @@ class _Followed:
         self._job = job
         self._news = news
         self._offset = job.history.stat().st_size if job.history.exists() else 0
-        self.last = ""
         self.error: Exception | None = None
 
     def look(self) -> None:
@@ -87,7 +86,7 @@ class _Followed:
         if not self._job.history.exists():
             return
         for event, offset in events_from(self._job.history, self._offset):
-            self._offset, self.last = offset, event["event"]
+            self._offset = offset
             if event["event"] == "failed":
                 self.error = WorkFailed(event["reason"])
             self._news(event)
@@ -124,12 +123,15 @@ def _worker(config: dict[str, Any]) -> None:
     from ray import train
 
     job: Job = config["job"]
+    if job.stop.exists():  # one of those before these failed, or was asked to stop as it died
+        return
     context = train.get_context()
     part = Part(context.get_world_rank(), context.get_world_size())
     try:
         take_part(job, part, job.stop.exists)
     except Exception as error:
         reason = failure(error)
-        if reason is None:
-            raise  # and Ray starts all anew
-        Journal(job.history).append("failed", reason=reason)
+        if reason is not None:
+            Journal(job.history).append("failed", reason=reason)
+            job.stop.touch()
+        raise  # Ray ends the others, which may be waiting for this one, and starts all anew

@@ -26,6 +26,8 @@ _PERCENT = (
     "memorized_fraction", "heldout_memorized_fraction", "authentic_fraction",
     "heldout_authentic_fraction",
 )  # fmt: skip
+_COARSE = 10.0
+"""From here on a score has one decimal."""
 
 
 def score_name(name: str, short: bool = False) -> str:
@@ -46,7 +48,18 @@ def score(name: str, value: float | None) -> str:
         return "-"
     if name in _PERCENT:
         return f"{value:.1%}"
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+    return f"{value:.3f}" if abs(value) < _COARSE else f"{value:.1f}"
+
+
+def within(name: str, value: float | None, reach: float | None) -> str:
+    """A score and how far it may be off to either side, with as many decimals as the coarser."""
+    if value is None or reach is None:
+        return score(name, value)
+    if name in _PERCENT:
+        return f"{value:.1%} ± {reach:.1%}"
+    largest = max(abs(value), reach)
+    decimals = 1 if largest >= _COARSE else 2 if largest >= 1 else 3
+    return f"{value:.{decimals}f} ± {reach:.{decimals}f}"
 
 
 def constraint(name: str, bound: Mapping[str, float]) -> str:

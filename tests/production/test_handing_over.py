@@ -89,5 +89,5 @@ def test_the_card_has_what_a_hub_reads_and_says_what_is_copied() -> None:
         "scores": {"fd_digits_cnn": {"mean": 46.0, "low": 44.0, "high": 48.0}},
     }  # fmt: skip
     text = model_card(found(tiny_study(), confirmation=confirmed), loads_in_diffusers=True)
-    assert "46.0 (44.0 to 48.0)" in text
+    assert "46.0 ± 2.0" in text
     assert "better than the best baseline beyond what chance gives" in text

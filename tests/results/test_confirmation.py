@@ -98,7 +98,9 @@ def test_the_choice_is_by_the_confirmed_mean_and_the_winner_s_curse_is_told() ->
     assert t2["to_best_baseline"] == {"mean": -10, "low": -10, "high": -10}
     assert not t3["ties_with_chosen"]
     told = " ".join(verdict(STUDY, found))
-    assert "Confirmed on 3 fresh seeds and the test split: t2, FD 42.0 (39.5 to 44.5)" in told
+    assert (
+        "Confirmed on 3 fresh seeds and the test split: t2, FD 42.0 ± 2.5 (95 % interval)" in told
+    )
     assert "better than the best baseline, t0 plain, by -10.0" in told
     assert (
         "The search believed 41.0 on its own seed and split; confirmation found 1.000 more" in told

@@ -110,7 +110,7 @@ def test_the_parent_run_tells_the_study_in_markdown(confirmed: Path) -> None:
     runs = client.search_runs([experiment.experiment_id])
     (parent,) = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
     text = parent.data.tags["mlflow.note.content"]
-    assert "| in the search |" in text
+    assert "| believed |" in text
     assert "State: complete" in text
     assert client.get_metric_history(parent.info.run_id, "system/cpu_utilization_percentage")
     names = {run.info.run_name for run in runs}

@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from tune_diffreg.results import Best
+from tune_diffreg.results.verdict import interval
 from tune_diffreg.words import score, score_name
 
 _KNOBS = (
@@ -71,10 +72,7 @@ def _confirmed(best: Best) -> list[str]:
         return ["These are of one training seed, the search's own; nothing was confirmed."]
     rows = []
     for name, found in confirmation["scores"].items():
-        ends = ""
-        if found["low"] is not None:
-            ends = f" ({score(name, found['low'])} to {score(name, found['high'])})"
-        rows.append(f"| {score_name(name)} | {score(name, found['mean'])}{ends} |")
+        rows.append(f"| {score_name(name)} | {interval(name, found)} |")
     head = (
         f"| confirmed on {confirmation['seeds']} fresh seeds and the {confirmation['split']} "
         "split, mean and 95 % interval | |\n|---|---|"

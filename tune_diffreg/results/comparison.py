@@ -9,7 +9,7 @@ from tune_diffreg.results.trials import TrialRecord
 from tune_diffreg.study import Study
 from tune_diffreg.study.scores import kernel_distance
 from tune_diffreg.study.space import value_at
-from tune_diffreg.words import knob, score, score_name, setting
+from tune_diffreg.words import knob, score_name, setting, within
 
 _SIDE_SCORES = ("memorized_fraction", "heldout_memorized_fraction", "validation_loss", "loss_gap")
 
@@ -32,9 +32,7 @@ def compared(
 
 
 def _with_error(name: str, scores: Mapping[str, float]) -> str:
-    error = scores.get(f"{name}_se")
-    spread = "" if error is None else f" ± {score(name, error)}"
-    return f"{score(name, scores.get(name))}{spread}"
+    return within(name, scores.get(name), scores.get(f"{name}_se"))
 
 
 def comparison_rows(study: Study, trials: Iterable[TrialRecord]) -> list[tuple[str, list[str]]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tune_diffreg.study import Study
-from tune_diffreg.words import score, score_name
+from tune_diffreg.words import score, score_name, within
 
 
 def confirmation_rows(study: Study, confirmation: dict[str, Any]) -> list[list[str]]:
@@ -13,14 +13,14 @@ def confirmation_rows(study: Study, confirmation: dict[str, Any]) -> list[list[s
     metric = study.objective.metric
     names = dict.fromkeys((metric, *study.objective.constraints))
     titles = [score_name(name, short=True) for name in names]
-    rows = [["", *titles, "in the search", "feasible", "to the best baseline"]]
+    rows = [["", *titles, "believed", "feasible", "to best baseline"]]
     for trial, found in confirmation["candidates"].items():
         mark = "chosen: " if trial == confirmation["chosen"] else ""
         cells = [interval(name, found["scores"].get(name)) for name in names]
         difference = found["to_best_baseline"]
         rows.append(
             [
-                f"{mark}{found['label']}",
+                f"{mark}{found['baseline'] or trial}",
                 *cells,
                 score(metric, found["believed"]),
                 "yes" if found["feasible"] else "no",
@@ -37,7 +37,7 @@ def verdict(study: Study, confirmation: dict[str, Any]) -> list[str]:
     label, value = chosen["label"], interval(metric, chosen["scores"][metric])
     sentences = [
         f"Confirmed on {seeds} fresh seeds and the test split: {label}, "
-        f"{score_name(metric, short=True)} {value}.",
+        f"{score_name(metric, short=True)} {value} (95 % interval).",
         _against_baseline(metric, confirmation),
     ]
     ties = [c["label"] for c in confirmation["candidates"].values() if c["ties_with_chosen"]]
@@ -79,7 +79,5 @@ def interval(name: str, found: dict[str, Any] | None) -> str:
     """A mean with its 95 % interval, where it has one."""
     if found is None:
         return "-"
-    mean = score(name, found["mean"])
-    if found["low"] is None:
-        return mean
-    return f"{mean} ({score(name, found['low'])} to {score(name, found['high'])})"
+    low = found["low"]
+    return within(name, found["mean"], None if low is None else found["mean"] - low)

@@ -9,7 +9,7 @@ from rich.table import Table
 from tune_diffreg.results import TrialRecord, compared, comparison_rows, confirmation_rows
 from tune_diffreg.results.verdict import interval
 from tune_diffreg.study import Study
-from tune_diffreg.words import constraint, duration, score, score_name, setting
+from tune_diffreg.words import constraint, duration, score, score_name, setting, within
 
 
 def result_table(
@@ -147,11 +147,10 @@ def judgement_table(found: dict[str, Any]) -> Table:
     for name, value in scores.items():
         if name.endswith("_se") or name.startswith("heldout_"):
             continue
-        error = scores.get(f"{name}_se")
-        spread = "" if error is None else f" ± {score(name, error)}"
+        told = within(name, value, scores.get(f"{name}_se"))
         heldout = scores.get(f"heldout_{name}")
         real = best.get(name, "-" if heldout is None else score(name, heldout))
-        table.add_row(score_name(name), f"{score(name, value)}{spread}", real)
+        table.add_row(score_name(name), told, real)
     train = "" if found["train"] is None else f", {found['train']:,} training images"
     table.caption = (
         f"{found['images']:,} images against {found['against']:,} real ones{train}; ± is one "

@@ -109,11 +109,12 @@ def train_best(request: Request, say: Say, progress: Callable[[int, int], None])
 
 
 def _train(job: Job, request: Request, news: Callable[[Event], None]) -> None:
-    if request.workers > 1 or request.address is not None:
-        train_on_workers(job, request.workers, request.address, news)
-        return
     with _interrupt() as interrupted:
-        take_part(job, stopped=interrupted.is_set, news=news)
+        stopped = interrupted.is_set
+        if request.workers > 1 or request.address is not None:
+            train_on_workers(job, request.workers, request.address, stopped, news)
+        else:
+            take_part(job, stopped=stopped, news=news)
     if interrupted.is_set() and job.events()[-1]["event"] != "complete":
         raise KeyboardInterrupt
 

@@ -18,7 +18,6 @@ from tune_diffreg.search.cluster import ray_cluster
 
 _RESTARTS = 3
 _LOOK_SECONDS = 0.5
-_STOP_SECONDS = 120.0
 _EXCHANGE_SECONDS = 6 * 3600  # others wait within a step while the first one scores
 _QUIET = {
     "RAY_TRAIN_V2_ENABLED": "1",
@@ -40,33 +39,30 @@ def check_workers(job: Job, workers: int, address: str | None) -> None:
 
 
 def train_on_workers(
-    job: Job, workers: int, address: str | None, news: Callable[[Event], None]
+    job: Job,
+    workers: int,
+    address: str | None,
+    stopped: Callable[[], bool],
+    news: Callable[[Event], None],
 ) -> None:
-    """Trains, and tells what the first worker records.
+    """Trains until the end or until asked to stop, and tells what the first worker records.
 
     A worker that dies is replaced, with all others, and the training goes on from its checkpoint.
 
     Raises:
-        InputError: no Ray answers, or the data cannot be loaded.
+        InputError: no Ray answers.
         WorkFailed: the training failed.
-        KeyboardInterrupt: it was interrupted, and its checkpoint written.
     """
     os.environ.update(_QUIET)
     with ray_cluster(address):
         follower = _Followed(job, news)
         trainer = threading.Thread(target=follower.fit, args=(workers,), daemon=True)
         trainer.start()
-        try:
-            while trainer.is_alive():
-                follower.look()
-                time.sleep(_LOOK_SECONDS)
-        except KeyboardInterrupt:
-            job.stop.touch()
-            deadline = time.monotonic() + _STOP_SECONDS
-            while trainer.is_alive() and time.monotonic() < deadline:
-                time.sleep(_LOOK_SECONDS)
-                follower.look()
-            raise
+        while trainer.is_alive():
+            follower.look()
+            if stopped():
+                job.stop.touch()
+            time.sleep(_LOOK_SECONDS)
         follower.look()
     if follower.error is not None:
         raise follower.error

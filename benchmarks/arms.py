@@ -81,7 +81,8 @@ class Rays:
         self, study: Study, sampler: optuna.samplers.BaseSampler, scheduler: TrialScheduler
     ) -> None:
         self.rungs = study.rungs()
-        self._bound = study.objective.constraints.get(COPIES)
+        bound = study.objective.constraints.get(COPIES)
+        self._bound = None if bound is None else bound.max
         self._scheduler = scheduler
         self._searcher = OptunaSearch(space_of(study), metric="loss", mode="min", sampler=sampler)
         self._trials: dict[str, Any] = {}
@@ -97,7 +98,7 @@ class Rays:
     def report(self, trial: str, images: int, scores: Mapping[str, float], time: float) -> bool:
         loss = scores[OBJECTIVE]
         if self._bound is not None:
-            loss += PENALTY * max(0.0, scores[COPIES] - self._bound.max)
+            loss += PENALTY * max(0.0, scores[COPIES] - self._bound)
         result = {"loss": loss, "images": images, "training_iteration": images, "time": time}
         decision = self._scheduler.on_trial_result(None, self._trials[trial], result)
         self._last[trial] = loss

@@ -21,7 +21,7 @@ from optuna.trial import TrialState
 
 from benchmarks.curves.measure import sobol_configurations
 from benchmarks.orchestration import study_of
-from benchmarks.output import device, write_result
+from benchmarks.output import device_name, write_result
 from tune_diffreg.results import StudyFolder
 from tune_diffreg.search.coordinator import Coordinator
 from tune_diffreg.search.proposals import Proposals, to_optuna
@@ -126,7 +126,7 @@ def main() -> None:
         for trials in (size for size in SIZES if size <= most):
             rows.append(at_size(trials, sampler))
             print(rows[-1], flush=True)
-    write_result("growth", {"device": device(), "rows": rows, "targets": {}})
+    write_result("growth", {"device": device_name(), "rows": rows, "targets": {}})
 
 
 if __name__ == "__main__":

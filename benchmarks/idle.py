@@ -16,7 +16,7 @@ from typing import Any
 from rich.console import Console
 
 from tune_diffreg.results import StudyFolder, read_journal
-from tune_diffreg.study import Study
+from tune_diffreg.study import Study, scores
 
 
 def better_than_all_before() -> float:
@@ -36,10 +36,10 @@ def run_ours(study: Study, storage: Path) -> float:
     class IdleActor(actor.TrialActor):
         def _advance(self) -> dict[str, Any]:
             rung = self._ahead.pop(0)
-            scores = dict.fromkeys(study.score_names, 0.0)
-            scores[study.objective.metric] = better_than_all_before()
-            scores["heldout_memorized_fraction"] = 0.0
-            return {"images": rung, "seconds": 0.0, "rung": rung, "scores": scores}
+            found = dict.fromkeys(scores.all_of(study.evaluation.feature_name), 0.0)
+            found[study.objective.metric] = better_than_all_before()
+            found["heldout_memorized_fraction"] = 0.0
+            return {"images": rung, "seconds": 0.0, "rung": rung, "scores": found}
 
     actor.TrialActor = IdleActor  # type: ignore[misc]
     run_study(study, storage, Console(file=io.StringIO()))

@@ -19,7 +19,7 @@ from statistics import median
 
 from benchmarks import idle
 from benchmarks.curves.measure import STUDY
-from benchmarks.output import device, write_result
+from benchmarks.output import device_name, write_result
 from tune_diffreg.study import Study, read_study
 
 FEW, MANY = 4, 44
@@ -78,7 +78,7 @@ def main() -> None:
     write_result(
         "orchestration",
         {
-            "device": device(),
+            "device": device_name(),
             "rows": [{"arm": name, **row} for name, row in arms.items()],
             "targets": {
                 f"stock recipe against ours, {unit.replace('_', ' ')}": {

@@ -7,15 +7,21 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from tune_diffreg.results import versions, write_atomically
-from tune_diffreg.results.files import to_json
+import torch
+
+from tune_diffreg.files import write_atomically
+from tune_diffreg.results import versions
+from tune_diffreg.results.formats import to_json
 
 RESULTS = Path(__file__).parent / "results"
 
 
-def device() -> str:
+def device_name(device: torch.device | None = None) -> str:
     """The machine in words that name no place."""
-    return f"{os.cpu_count()} CPU cores, {platform.machine()}"
+    cores = f"{os.cpu_count()} CPU cores, {platform.machine()}"
+    if device is None or device.type == "cpu":
+        return cores
+    return f"{torch.cuda.get_device_name(device)}, {cores}"
 
 
 def write_result(benchmark: str, content: dict[str, Any]) -> None:

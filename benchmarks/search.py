@@ -11,25 +11,21 @@ moment: its score without its seed's luck. Stopped and started again, it goes on
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import cache
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
-import pandas as pd
 
 from benchmarks.arms import Multivariate, Ours, Rays, asha, run_to_the_end
 from benchmarks.curves.measure import STUDY, sobol_configurations
+from benchmarks.resumable import complete
 from benchmarks.search_report import write_search
 from benchmarks.simulation import Arm, Cluster, Trace, simulate
 from benchmarks.surrogate import COPIES, OBJECTIVE, Surrogate, Table, encode
-from tune_diffreg.results import write_atomically
 from tune_diffreg.search.proposals import Proposals
 from tune_diffreg.study import Study, read_study
 
@@ -154,8 +150,8 @@ def truth(constrained: bool) -> Truth:
     )
 
 
-def play(run: Run) -> dict[str, Any]:
-    """Simulates and sums up one run; infinite where something was not reached."""
+def play(run: Run) -> list[dict[str, Any]]:
+    """Simulates and sums up one run as a row; infinite where something was not reached."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     known = truth(run.constrained)
     full = study_for(run.constrained).training.images
@@ -174,7 +170,7 @@ def play(run: Run) -> dict[str, Any]:
         row[f"stay_{percent}_images"] = np.inf if stay is None else trace.images[stay]
     for length in GRID:
         row[f"regret_{length:g}"] = round(_value_at(trace, length * full) - known.best, 3)
-    return row
+    return [row]
 
 
 def _value_at(trace: Trace, images: float) -> float:
@@ -187,22 +183,13 @@ def main() -> None:
     """Simulates what is missing, then writes the table, the targets and the plot."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=50)
-    parser.add_argument("--processes", type=int, default=os.cpu_count())
+    parser.add_argument("--processes", type=int)
     arguments = parser.parse_args()
 
     RUNS.parent.mkdir(exist_ok=True)
-    rows: list[Any] = pd.read_csv(RUNS).to_dict("records") if RUNS.exists() else []
-    done = {(r["arm"], r["workers"], r["constrained"], r["seed"]) for r in rows}
-    missing = [run for run in runs(arguments.seeds) if tuple(vars(run).values()) not in done]
-    print(f"{len(rows)} simulations are in {RUNS.name}, {len(missing)} to do", flush=True)
-    with ProcessPoolExecutor(arguments.processes, mp_context=get_context("spawn")) as pool:
-        waiting = [pool.submit(play, run) for run in missing]
-        for number, finished in enumerate(as_completed(waiting), 1):
-            rows.append(finished.result())
-            if number % 10 == 0 or number == len(missing):
-                write_atomically(RUNS, pd.DataFrame(rows).to_csv(index=False))
-                print(f"{number} of {len(missing)}", flush=True)
-    write_search(pd.DataFrame(rows), {flag: truth(flag) for flag in (True, False)})
+    key = ("arm", "workers", "constrained", "seed")
+    rows = complete(RUNS, runs(arguments.seeds), key, play, arguments.processes)
+    write_search(rows, {flag: truth(flag) for flag in (True, False)})
 
 
 if __name__ == "__main__":

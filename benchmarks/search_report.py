@@ -15,7 +15,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 from benchmarks.curves.measure import ABOUT, TABLE
-from benchmarks.output import device, write_result
+from benchmarks.output import device_name, write_result
 from benchmarks.simulation import REPORT_SECONDS, START_SECONDS
 from benchmarks.statistics import interval, iqm
 from benchmarks.surrogate import Table, validate
@@ -38,7 +38,7 @@ def write_search(runs: pd.DataFrame, truths: Mapping[bool, Truth]) -> None:
     write_result(
         "search",
         {
-            "device": device(),
+            "device": device_name(),
             "setting": {
                 "start_seconds": START_SECONDS,
                 "report_seconds": REPORT_SECONDS,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import optuna
@@ -12,6 +13,7 @@ import pytest
 import torch
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 from optuna.trial import FrozenTrial
+from playwright.sync_api import Browser, sync_playwright
 
 from tune_diffreg.study import Study, read_study
 
@@ -26,6 +28,7 @@ TINY = [
     "evaluation.samples=80",
     "evaluation.steps=4",
     "search.trials=8",
+    "confirmation=null",
 ]
 
 
@@ -88,3 +91,28 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
         return status, printed.out + printed.err
 
     return run
+
+
+@pytest.fixture(scope="session")
+def confirmed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The storage folder of a tiny study with confirmation that ran to its end."""
+    storage = tmp_path_factory.mktemp("confirmed")
+    done = run_cli(*tiny_run(storage, "search.trials=5", "confirmation={finalists: 2, seeds: 2}"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    (storage / "screen.txt").write_text(done.stdout + done.stderr)
+    return storage
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium; tests that want one are left out where none is installed."""
+    names = ("chromium", "chromium-browser", "google-chrome", "chrome")
+    found = next((path for name in names if (path := shutil.which(name))), None)
+    if found is None:
+        pytest.skip("no Chromium on the path")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path=found, args=["--no-sandbox", "--disable-gpu"]
+        )
+        yield chromium
+        chromium.close()

@@ -35,16 +35,44 @@ def sentence(printed: str) -> str:
         ("search.space={optimizer.clip_norm: {low: 2, high: 1}}", "low 2 is above high 1"),
         (
             "search.space={optimizer.clip: {low: 1, high: 2}}",
-            "there is no setting 'optimizer.clip'",
+            "a trial has no single setting 'optimizer.clip'",
         ),
         ("search.space={optimizer.clip_norm: {choices: [a]}}", "must be a number"),
         ("search.space={}", "search.space is empty"),
         ("data.train=2000", "the splits need 3,100 images"),
-        ("data.validation=1", "at least 2 images each"),
+        ("data.validation=1", "scores need 6 held-out images; there are 1"),
         ("search.warm_start=nowhere", "nowhere is neither the folder of a study"),
         ("nonsense", "write it as key=value"),
         ("resources.gpu=1", "a trial needs 1 CPU cores and 1 GPUs, more than this machine has"),
         ("resources.cpu=1000", "a trial needs 1000 CPU cores"),
+        ("training.ema=[]", "training.ema: is an empty list; give one decay or several"),
+        ("training.ema=[0.9, 1.5]", "each decay must be at least 0 and below 1, found 1.5"),
+        ("training.ema=[0.9, 0.9]", "the decays must differ"),
+        ("training.batch_size=2000", "training.batch_size 2000 is more than the first rung has"),
+        (
+            "search.space={augmentation.hue: {low: 0, high: 0.1}}",
+            "search.space.augmentation.hue has no effect without images in colour",
+        ),
+        (
+            "search.space={augmentation.conditional: {choices: [true, false]}}",
+            "augmentation.conditional has no effect without augmentation",
+        ),
+        (
+            "objective={metric: validation_loss}",
+            "validation_loss does not compare trials that differ in diffusion.schedule.name",
+        ),
+        ("training.precision=half", "should be 'auto', 'fp32' or 'bf16', found 'half'"),
+        ("data.cache=x.u8", "source 'digits' is in memory anyway and takes no 'cache'"),
+        ("augmentation.rotate=200", "less than or equal to 180, found 200"),
+        (
+            "model={in_channels: 1, sample_size: 8, factory: 'no_models:net'}",
+            "model.factory no_models:net: no_models cannot be imported",
+        ),
+        (
+            "model={in_channels: 1, sample_size: 8, factory: net}",
+            "factory must be 'package.module:function', found 'net'",
+        ),
+        ("model.sample_size=9", "sample_size 9 cannot be halved"),
     ],
 )
 def test_a_mistake_in_the_settings(
@@ -55,6 +83,16 @@ def test_a_mistake_in_the_settings(
     assert status == 2
     assert expected in sentence(printed)
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_test_split_that_is_too_small_is_seen_before_the_search(
+    command: Command, tmp_path: Path
+) -> None:
+    confirmed = settings("data.test=3", "confirmation={finalists: 1, seeds: 2}")
+    status, printed = command("run", DIGITS, *confirmed, "--storage", tmp_path / "runs")
+    assert status == 2
+    assert "data.test: confirmation needs 6 test images; there are 3" in sentence(printed)
+    assert not (tmp_path / "runs" / "digits").exists()
 
 
 @pytest.mark.parametrize(
@@ -79,7 +117,7 @@ def test_a_file_that_is_missing_or_broken(
 
 def folder_settings(path: Path) -> list[str]:
     return settings(
-        f"data={{source: image_folder, path: {path}, train: 4, validation: 3, test: 3}}",
+        f"data={{source: image_folder, path: {path}, train: 2, validation: 6, test: 2}}",
         "evaluation.features=pixels",
         "objective={metric: fd_pixels}",
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -17,19 +18,22 @@ from torchvision.transforms.v2.functional import to_pil_image
 
 from tests.conftest import TINY, Command, optuna_trials, run_cli, tiny_run, tiny_study
 from tune_diffreg.diffusion import latents, sample
+from tune_diffreg.diffusion.model import predict
 from tune_diffreg.results import open_study, read_journal, replay
+from tune_diffreg.study import scores
 from tune_diffreg.tracking import local_uri
 
 pytestmark = pytest.mark.slow
 
 TRIALS = 8
 SCORES = {
-    "fd_digits_cnn",
-    "memorized_fraction",
-    "heldout_memorized_fraction",
-    "validation_loss",
-    "train_loss",
-    "loss_gap",
+    *scores.all_of("digits_cnn"),
+    *(f"heldout_{name}" for name in scores.OF_HELDOUT),
+    "fd_digits_cnn_se",
+    "kd_digits_cnn_se",
+    "ema",
+    "gradient_norm",
+    "clipped_fraction",
 }
 
 
@@ -112,7 +116,8 @@ def test_no_checkpoint_stays_and_each_complete_trial_keeps_its_model(finished: P
     for record in replay(read_journal(folder.journal)).values():
         kept = {path.name for path in folder.trial(record.id).iterdir()}
         complete = record.state == "complete"
-        assert kept == {"samples.png"} | ({"model.safetensors"} if complete else set())
+        sheets = {"samples.png", "pairs.png"}
+        assert kept == sheets | ({"model.safetensors"} if complete else set())
     assert not list(folder.root.glob(".ray*"))
 
 
@@ -215,7 +220,9 @@ def test_the_export_loads_in_plain_diffusers_and_samples_the_same_images(
     generators = [torch.Generator().manual_seed(seed) for seed in range(16)]
     theirs = pipeline(batch_size=16, generator=generators, num_inference_steps=4).images
 
-    ours = sample(pipeline.unet, pipeline.scheduler, latents(0, 16, (1, 8, 8)), steps=4)
+    ours = sample(
+        partial(predict, pipeline.unet), pipeline.scheduler, latents(0, 16, (1, 8, 8)), steps=4
+    )
     assert [image.tobytes() for image in theirs] == [to_pil_image(i).tobytes() for i in ours]
     sheet = (finished / "digits" / "trials" / best["trial_id"] / "samples.png").read_bytes()
     assert sheet.startswith(b"\x89PNG")
@@ -248,9 +255,10 @@ def test_the_report_opens_without_a_network(finished: Path, summary: dict) -> No
     page = (finished / "digits" / "report.html").read_text()
     assert f"Use {summary['best']['trial_id']}" in page or "Nearest is" in page
     body = page[page.index("<body>") :]
-    assert page.count('<img class="sheet"') == 3 - (
-        summary["best"]["trial_id"] in ("t0000", "t0001")
-    )
+    apart = summary["best"]["trial_id"] not in ("t0000", "t0001")
+    shown = 2 + apart  # the baselines and the best trial
+    assert len(re.findall('<img class="sheet" alt="samples of [^"]* above', body)) == shown
+    assert page.count('<img class="sheet"') == 2 * shown + 1  # and real images
     assert not re.search(r"""<(script|link|img|iframe)[^>]+(src|href)=["']http""", body)
     assert len(page) < 6e6
 
@@ -267,4 +275,9 @@ def test_check_prints_the_plan_and_starts_nothing(tmp_path: Path, command: Comma
     assert found["images_at_most"] == 8 * 1280
     assert found["concurrent_trials"] >= 1
     assert found["baselines"] == ["unregularized", "published"]
+    assert found["cost"]["images_per_second"] > 10
+    assert found["cost"]["training_seconds"] == pytest.approx(
+        1280 / found["cost"]["images_per_second"]
+    )
+    assert found["cost"]["gpu_share"] is None
     assert not list(tmp_path.iterdir())

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "benchmarks.md")
+DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 RESULTS = ROOT / "benchmarks" / "results"
 _AT = 16
 _SHARES = ((10, "top 10 %"), (5, "top 5 %"), (1, "top 1 %"))
@@ -104,6 +104,75 @@ def growth_table(result: dict[str, Any]) -> Table:
     ]
 
 
+def knobs_table(result: dict[str, Any]) -> Table:
+    """Each knob alone, at each number of training images."""
+    head = ["knob", "images", "memorised", "validation loss", "FD"]
+    return [head] + [
+        [
+            row["knob"],
+            str(row["size"]),
+            _changed(row, "memorized_fraction", 100, ".1f", " %"),
+            _changed(row, "validation_loss", 1, ".3f"),
+            _changed(row, "fd_digits_cnn", 1, ".1f"),
+        ]
+        for row in sorted(result["rows"], key=lambda row: int(row["size"]))
+    ]
+
+
+def _changed(row: Row, score: str, scale: float, digits: str, unit: str = "") -> str:
+    """A mean and, in brackets, its change and how far that is sure; bold where it is not 0."""
+    mean = f"{row[score] * scale:{digits}}{unit}"
+    change = row.get(f"{score}_change")
+    if change is None:
+        return mean
+    text = f"({change['mean'] * scale:+{digits}} ± {change['reach'] * scale:{digits}})"
+    sure = abs(change["mean"]) > change["reach"]
+    return f"{mean} **{text}**" if sure else f"{mean} {text}"
+
+
+def training_table(result: dict[str, Any]) -> Table:
+    """The loops beside each other."""
+    ours = result["rows"][0]["images_per_second"]
+    return [[result["device"], "images/s", "ours is faster by"]] + [
+        [row["loop"], f"{row['images_per_second']:,.0f}", f"{ours / row['images_per_second']:.2f}×"]
+        for row in result["rows"]
+    ]
+
+
+def fixtures_table(result: dict[str, Any]) -> Table:
+    """Each set by each score."""
+    scores = {
+        "fd_digits_cnn": "FD", "kd_digits_cnn": "KD", "precision": "precision",
+        "recall": "recall", "coverage": "coverage", "memorized_fraction": "memorised",
+        "authentic_fraction": "authentic", "median_distance_ratio": "distance ratio",
+        "mann_whitney_z": "Z", "c_t": "C_T",
+    }  # fmt: skip
+    return [["set", *scores.values()]] + [
+        [row["set"], *(f"{row[name]:.3g}" for name in scores)] for row in result["rows"]
+    ]
+
+
+def frechet_table(result: dict[str, Any]) -> Table:
+    """Time and accuracy of each implementation."""
+    return [[result["device"], "seconds", "relative error"]] + [
+        [row["tool"], f"{row['seconds']:.2f}", f"{row['relative_error']:.0e}"]
+        for row in result["frechet"]
+    ]
+
+
+def neighbors_table(result: dict[str, Any]) -> Table:
+    """Time, memory and exactness."""
+    return [[result["device"], "seconds", "GiB beyond the images", "copies found at 0"]] + [
+        [
+            row["tool"],
+            f"{row['seconds']:.1f}",
+            "" if row["gib"] is None else f"{row['gib']:.2f}",
+            str(row["copies_at_distance_0"]),
+        ]
+        for row in result["neighbors"]
+    ]
+
+
 TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], Table]]] = {
     "search": ("search", search_table),
     "choices": ("search", choices_table),
@@ -112,6 +181,11 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], Table]]] = {
     "surrogate": ("search", surrogate_table),
     "orchestration": ("orchestration", orchestration_table),
     "growth": ("growth", growth_table),
+    "knobs": ("knobs", knobs_table),
+    "training": ("training_cpu", training_table),
+    "fixtures": ("fixtures", fixtures_table),
+    "frechet": ("evaluation", frechet_table),
+    "neighbors": ("evaluation", neighbors_table),
 }
 
 
@@ -163,9 +237,9 @@ def updated(text: str) -> tuple[str, list[str]]:
 def main() -> None:
     """Writes, or checks."""
     made = {path: updated(path.read_text()) for path in DOCUMENTS}
-    places = sorted(name for _, names in made.values() for name in names)
-    if places != sorted(TABLES):
-        raise SystemExit(f"the documents have places for {places}, not for {sorted(TABLES)}")
+    places = {name for _, names in made.values() for name in names}
+    if places != TABLES.keys():
+        raise SystemExit(f"no document has a place for {sorted(TABLES.keys() - places)}")
     for path, (text, _) in made.items():
         if "--check" not in sys.argv[1:]:
             path.write_text(text)

@@ -43,6 +43,7 @@ _PHRASES = {
     "model_type": "must be a section with 'key: value' lines",
     "model_attributes_type": "must be a section with 'key: value' lines",
     "tuple_type": "must be a list",
+    "string_too_short": "must not be empty",
     "string_pattern_mismatch": "must consist of letters, digits, '.', '_' and '-' (64 at most)",
 }
 

@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import logging
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress
 
+from tune_diffreg.errors import InputError
+from tune_diffreg.production import export
 from tune_diffreg.report import write_report
-from tune_diffreg.results import StudyFolder, audit_sentences, read_journal, read_state, replay
+from tune_diffreg.results import (
+    StudyFolder,
+    audit_sentences,
+    read_journal,
+    read_state,
+    repetitions,
+    replay,
+    verdict,
+)
 from tune_diffreg.search.cluster import (
     check_cluster,
     concurrent_trials,
@@ -20,10 +34,11 @@ from tune_diffreg.search.cluster import (
     ray_cluster,
 )
 from tune_diffreg.search.controller import Preparation, prepare, run_search
+from tune_diffreg.search.cost import measure
 from tune_diffreg.search.warm_start import check_warm_start
 from tune_diffreg.study import Study
-from tune_diffreg.terminal import open_display, result_table
-from tune_diffreg.tracking import Follower
+from tune_diffreg.terminal import confirmation_table, open_display, result_table
+from tune_diffreg.tracking import Follower, study_delivery
 from tune_diffreg.words import duration, program
 
 EXIT_OK, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
@@ -42,28 +57,32 @@ def run_study(study: Study, storage: Path, console: Console, address: str | None
     check_cluster(study, address)
     if not folder.journal.exists():  # a search that has begun knows it already
         check_warm_start(study)
-    preparation = prepare_with_progress(study, console)
+    preparation = prepare_with_progress(study, console, folder.references)
     folder.create(study)
     with folder.lock():
         _log_to(folder.log)
-        records = replay(read_journal(folder.journal)) if folder.journal.exists() else {}
-        follower = Follower(study, folder)
+        events = read_journal(folder.journal) if folder.journal.exists() else []
+        records, runs = replay(events), repetitions(events)
+        follower = Follower(study_delivery(study, folder))
         summary: dict[str, Any] | None = None
         try:
-            with open_display(study, records, console) as display:
+            with open_display(study, records, console, runs) as display:
                 summary = run_search(study, folder, preparation, display, address)
             write_report(folder)
         except KeyboardInterrupt:
             summary = read_state(folder) | {"state": "interrupted"}
         finally:
-            problem = follower.close(summary)
+            with _exported(folder, summary) as model:
+                problem = follower.close(summary, model)
     if problem:
         later = f"{program()} resume {study.name}{_storage_option(storage)}"
         console.print(f"{problem}; deliver it later with:  {later}", style="yellow", soft_wrap=True)
     return _conclude(study, folder, summary, console)
 
 
-def prepare_with_progress(study: Study, console: Console) -> Preparation:
+def prepare_with_progress(
+    study: Study, console: Console, references: Path | None = None
+) -> Preparation:
     """Loads the data behind a progress bar and says what was found in it."""
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("reading images", visible=False)
@@ -71,7 +90,14 @@ def prepare_with_progress(study: Study, console: Console) -> Preparation:
         def progress(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total, visible=True)
 
-        preparation = prepare(study, progress)
+        preparation = prepare(study, progress, references)
+    near = preparation.materials.copies.near_copies
+    if near:
+        console.print(
+            f"note: {near} validation images are near-copies of a training image; they make "
+            "memorisation look like generalisation",
+            style="yellow",
+        )
     copies = {split: count for split, count in preparation.duplicates.items() if count}
     for split, count in copies.items():
         where = "twice in it" if split == "train" else "in an earlier split too"
@@ -80,7 +106,10 @@ def prepare_with_progress(study: Study, console: Console) -> Preparation:
 
 
 def plan(study: Study, preparation: Preparation, address: str | None) -> dict[str, Any]:
-    """What a run of the study on this machine, or on the cluster at `address`, would do."""
+    """What a run of the study on this machine, or on the cluster at `address`, would do.
+
+    What a trial costs is measured on this machine alone.
+    """
     check_cluster(study, address)
     check_warm_start(study)
     if address is None:
@@ -88,7 +117,9 @@ def plan(study: Study, preparation: Preparation, address: str | None) -> dict[st
     else:
         with ray_cluster(address):
             concurrent = concurrent_trials(study)
-    heldout = preparation.materials.reference.heldout_memorized_fraction
+    reference, copies = preparation.materials.reference, preparation.materials.copies
+    floor, floor_samples = reference.floor(study.evaluation.samples)
+    cost = None if address else measure(study, preparation.materials)
     return {
         "study": study.name,
         "trials": study.search.trials,
@@ -99,10 +130,38 @@ def plan(study: Study, preparation: Preparation, address: str | None) -> dict[st
         "images_at_most": study.search.trials * study.training.images,
         "budget": {"images": study.search.images, "hours": study.search.hours},
         "objective": study.objective.metric,
-        "constraints": {name: bound.max for name, bound in study.objective.constraints.items()},
-        "heldout_memorized_fraction": heldout,
+        "constraints": {
+            name: bound.model_dump(exclude_none=True)
+            for name, bound in study.objective.constraints.items()
+        },
+        "floor": {"value": floor, "images": floor_samples},
+        "heldout_memorized_fraction": copies.heldout_scores["heldout_memorized_fraction"],
+        "near_copies": copies.near_copies,
         "duplicates": preparation.duplicates,
+        "cost": cost
+        and {
+            **asdict(cost),
+            "scoring_share": cost.scoring_share,
+            "trials_per_gpu": cost.trials_per_gpu,
+        },
     }
+
+
+@contextmanager
+def _exported(folder: StudyFolder, summary: dict[str, Any] | None) -> Iterator[Path | None]:
+    """What the study chose, as a folder for a while; None where it has not ended with something."""
+    if summary is None or summary["state"] != "complete" or summary["best"] is None:
+        yield None
+        return
+    with TemporaryDirectory() as temporary:
+        target = Path(temporary) / folder.name
+        try:
+            export(folder, target)
+        except InputError as error:  # weights that are damaged or were removed
+            logging.getLogger(__name__).warning("no model for MLflow: %s", error)
+            yield None
+            return
+        yield target
 
 
 def _conclude(study: Study, folder: StudyFolder, summary: dict[str, Any], console: Console) -> int:
@@ -126,10 +185,16 @@ def _conclude(study: Study, folder: StudyFolder, summary: dict[str, Any], consol
         f"{summary['images_seen']:,} images seen"
     )
     records = replay(read_journal(folder.journal))
-    console.print(result_table(study, records))
+    confirmation = summary["confirmation"]
+    chosen = records[confirmation["chosen"]] if confirmation else None
+    console.print(result_table(study, records, chosen))
     for sentence in audit_sentences(summary["audit"]) if summary["audit"] else []:
         say(sentence)
-    if not summary["best"]["feasible"]:
+    if confirmation is not None:
+        console.print(confirmation_table(study, confirmation))
+        for sentence in verdict(study, confirmation):
+            say(sentence)
+    elif not summary["best"]["feasible"]:
         say("No trial of full length met the constraints; the best one shown breaks them.")
     say("Next:")
     say(f"  {command} ui{storage}  (browse all trials in MLflow)")

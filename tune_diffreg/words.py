@@ -5,23 +5,40 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 _NAMES = {
-    "fd_digits_cnn": "FD (digits CNN features, not Inception FID)",
-    "fd_pixels": "FD (8x8 pixels, not Inception FID)",
     "fid": "FID",
+    "kid": "KID",
     "memorized_fraction": "memorised fraction",
     "heldout_memorized_fraction": "the same of held-out images",
+    "heldout_authentic_fraction": "the same of held-out images",
+    "median_distance_ratio": "median distance to training, over that of held-out images",
+    "mann_whitney_z": "Mann-Whitney Z (below 0: nearer to training than held-out images)",
+    "c_t": "C_T (below 0: nearer to training than held-out images)",
 }
-_PERCENT = ("memorized_fraction", "heldout_memorized_fraction")
+_FEATURES = {"digits_cnn": "digits CNN features", "pixels": "8x8 pixels", "dinov2": "DINOv2",
+             "clip": "CLIP"}  # fmt: skip
+_DISTANCES = {"fd_": "FD ({}, not Inception FID)", "kd_": "KD ({}, not Inception KID)"}
+_PERCENT = (
+    "memorized_fraction", "heldout_memorized_fraction", "authentic_fraction",
+    "heldout_authentic_fraction",
+)  # fmt: skip
+_COARSE = 10.0
+"""From here on a score has one decimal."""
 
 
 def score_name(name: str, short: bool = False) -> str:
     """A score's name in full, or short where the full one was said before."""
+    if name.endswith("_se"):
+        return f"{score_name(name.removesuffix('_se'), short=True)} standard error"
     full = _NAMES.get(name, name.replace("_", " "))
+    for prefix, text in _DISTANCES.items():
+        if name.startswith(prefix):
+            features = name.removeprefix(prefix)
+            full = text.format(_FEATURES.get(features, features))
     return full.split(" (")[0] if short else full
 
 
@@ -31,7 +48,26 @@ def score(name: str, value: float | None) -> str:
         return "-"
     if name in _PERCENT:
         return f"{value:.1%}"
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+    return f"{value:.3f}" if abs(value) < _COARSE else f"{value:.1f}"
+
+
+def within(name: str, value: float | None, reach: float | None) -> str:
+    """A score and how far it may be off to either side, with as many decimals as the coarser."""
+    if value is None or reach is None:
+        return score(name, value)
+    if name in _PERCENT:
+        return f"{value:.1%} ± {reach:.1%}"
+    largest = max(abs(value), reach)
+    decimals = 1 if largest >= _COARSE else 2 if largest >= 1 else 3
+    return f"{value:.{decimals}f} ± {reach:.{decimals}f}"
+
+
+def constraint(name: str, bound: Mapping[str, float]) -> str:
+    """A bound on a score: {max: ...}, {min: ...} or {over_heldout: ...}, or several of them."""
+    texts = {"max": "at most {}", "min": "at least {}",
+             "over_heldout": "at most that of held-out images + {}"}  # fmt: skip
+    parts = [texts[kind].format(score(name, value)) for kind, value in bound.items()]
+    return f"{score_name(name, short=True)} {' and '.join(parts)}"
 
 
 def setting(value: Any) -> str:

@@ -11,23 +11,22 @@ whole, after every training.
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from scipy.stats import qmc
 
-from benchmarks.output import device
-from tune_diffreg.results import versions, write_atomically
-from tune_diffreg.results.files import to_json
+from benchmarks.output import device_name
+from benchmarks.resumable import complete
+from tune_diffreg.files import write_atomically
+from tune_diffreg.results import versions
+from tune_diffreg.results.formats import to_json
 from tune_diffreg.search.trial import Materials, Trial, load_materials
 from tune_diffreg.study import Study, read_study
 
@@ -77,20 +76,18 @@ def jobs(study: Study, configurations: int, repeated: int) -> Iterator[Job]:
             yield Job(name, values, seed)
 
 
-_study: Study
-_materials: Materials
-
-
-def _start_worker() -> None:
-    global _study, _materials  # noqa: PLW0603
-    _study = read_study(STUDY)
-    _, _materials = load_materials(_study, threads=1)
+@cache
+def _prepared() -> tuple[Study, Materials]:
+    """Loaded once a process."""
+    study = read_study(STUDY, ["evaluation.rung_samples=null"])
+    return study, load_materials(study, threads=1)[1]
 
 
 def train(job: Job) -> list[dict[str, Any]]:
     """One row a milestone; seconds are processor time, which neighbours do not lengthen much."""
-    config = _study.trial_config({**job.values, "training.seed": job.seed})
-    trial = Trial(config, _materials, torch.device("cpu"))
+    study, materials = _prepared()
+    config = study.trial_config({**job.values, "training.seed": job.seed})
+    trial = Trial(config, materials, torch.device("cpu"))
     rows = []
     for milestone in MILESTONES:
         start = time.process_time()
@@ -119,9 +116,9 @@ def about(study: Study, materials: Materials, digest: str) -> dict[str, Any]:
         "sobol_seed": _SOBOL_SEED,
         "milestones": list(MILESTONES),
         "data_sha256": digest,
-        "features_sha256": materials.extractor.digest,
+        "features_sha256": materials.reference.extractor.digest,
         "versions": versions(),
-        "machine": f"{device()}, one thread a training",
+        "machine": f"{device_name()}, one thread a training",
     }
 
 
@@ -130,32 +127,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--configurations", type=int, default=192)
     parser.add_argument("--repeated", type=int, default=40)
-    parser.add_argument("--processes", type=int, default=os.cpu_count())
+    parser.add_argument("--processes", type=int)
     arguments = parser.parse_args()
 
     study = read_study(STUDY)
     splits, materials = load_materials(study, threads=1)
     write_atomically(ABOUT, to_json(about(study, materials, splits.digest)))
-    table = (
-        pd.read_csv(TABLE) if TABLE.exists() else pd.DataFrame({"configuration": [], "seed": []})
-    )
-    done = set(zip(table["configuration"], table["seed"], strict=True))
     wanted = jobs(study, arguments.configurations, arguments.repeated)
-    missing = [job for job in wanted if (job.configuration, job.seed) not in done]
-    print(f"{len(done)} trainings are in {TABLE.name}, {len(missing)} to do")
-    with ProcessPoolExecutor(
-        arguments.processes, mp_context=get_context("spawn"), initializer=_start_worker
-    ) as pool:
-        for number, finished in enumerate(
-            as_completed([pool.submit(train, job) for job in missing])
-        ):
-            table = pd.concat([table, pd.DataFrame(finished.result())], ignore_index=True)
-            table = table.sort_values(["configuration", "seed", "images"])
-            write_atomically(TABLE, table.to_csv(index=False))
-            print(
-                f"{number + 1} of {len(missing)}: {finished.result()[0]['configuration']}",
-                flush=True,
-            )
+    key = ("configuration", "seed")
+    table = complete(TABLE, wanted, key, train, arguments.processes)
+    table = table.sort_values(["configuration", "seed", "images"])
+    write_atomically(TABLE, table.to_csv(index=False))
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def test_the_table_is_what_it_says_it_is() -> None:
     study = read_study(STUDY)
     splits, materials = load_materials(study, threads=1)
     assert about["data_sha256"] == splits.digest
-    assert about["features_sha256"] == materials.extractor.digest
+    assert about["features_sha256"] == materials.reference.extractor.digest
     for index in (0, 100):
         row = rows[rows["configuration"] == f"c{index:03d}"].iloc[0]
         for path, value in sobol_configurations(study, 192)[index].items():

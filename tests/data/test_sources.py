@@ -78,6 +78,14 @@ def test_sixteen_bits_turned_photographs_and_animations_are_read_right(tmp_path:
     assert (animation.int() - 200).abs().max() <= 3
 
 
+def test_the_colours_of_print_files_are_read_as_they_look(tmp_path: Path) -> None:
+    orange = Image.new("RGB", (16, 16), (200, 60, 30)).convert("CMYK")
+    orange.save(tmp_path / "a.jpg", quality=95)
+    (read,) = image_folder(tmp_path, 3, 16)
+    expected = torch.tensor([200, 60, 30]).view(3, 1, 1)
+    assert (read.int() - expected).abs().max() <= 3
+
+
 def test_linked_folders_are_followed_and_circles_end(folder: Path, tmp_path: Path) -> None:
     (folder / "inner" / "around").symlink_to(folder)
     outside = tmp_path.parent / f"{tmp_path.name}-outside"

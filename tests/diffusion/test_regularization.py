@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import pytest
 import torch
-from diffusers import UNet2DModel
+from diffusers import DiTTransformer2DModel, UNet2DModel
 from diffusers.models.resnet import ResnetBlock2D
+from torch._dynamo.testing import CompileCounter
 
 from tests.conftest import tiny_study
-from tune_diffreg.diffusion.model import build_unet
-from tune_diffreg.diffusion.regularization import regularize
+from tune_diffreg.diffusion.branches import Branch, residual_branches
+from tune_diffreg.diffusion.model import build_model, predict
+from tune_diffreg.diffusion.network import Network
+from tune_diffreg.diffusion.regularization import Drop, Regularizer
+from tune_diffreg.errors import InputError
 from tune_diffreg.study import Regularization
 
 STUDY = tiny_study()
@@ -17,10 +21,16 @@ IMAGES = torch.randn(6, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 TIMES = torch.tensor([0, 1, 50, 300, 700, 999])
 
 
+KNOBS = [
+    "residual_dropout", "attention_dropout", "attention_weight_dropout", "stochastic_depth",
+]  # fmt: skip
+EVERY_KNOB = pytest.mark.parametrize("knob", KNOBS)
+
+
 def unet(**knobs: float) -> UNet2DModel:
-    model = build_unet(STUDY.model, seed=3)
+    model = build_model(STUDY.model, seed=3)
     if knobs:
-        regularize(model, Regularization(**knobs))
+        Regularizer(model).set(Regularization(**knobs))
     return model.train()
 
 
@@ -33,27 +43,26 @@ def output(model: torch.nn.Module, seed: int = 0) -> torch.Tensor:
 
 def test_the_weights_depend_on_the_seed_alone() -> None:
     torch.manual_seed(1)
-    one = build_unet(STUDY.model, seed=3).state_dict()
+    one = build_model(STUDY.model, seed=3).state_dict()
     torch.manual_seed(2)
-    two = build_unet(STUDY.model, seed=3).state_dict()
-    other = build_unet(STUDY.model, seed=4).state_dict()
+    two = build_model(STUDY.model, seed=3).state_dict()
+    other = build_model(STUDY.model, seed=4).state_dict()
     assert all(torch.equal(one[key], two[key]) for key in one)
     assert any(not torch.equal(one[key], other[key]) for key in one)
 
 
 def test_with_all_knobs_at_zero_the_model_is_the_plain_one_to_the_bit() -> None:
-    off = {"residual_dropout": 0.0, "attention_dropout": 0.0, "stochastic_depth": 0.0}
-    assert torch.equal(output(unet(**off)), output(unet()))
+    assert torch.equal(output(unet(**dict.fromkeys(KNOBS, 0.0))), output(unet()))
 
 
-@pytest.mark.parametrize("knob", ["residual_dropout", "attention_dropout", "stochastic_depth"])
+@EVERY_KNOB
 def test_a_knob_acts_in_training_and_not_in_evaluation(knob: str) -> None:
     model = unet(**{knob: 0.3})
     assert not torch.equal(output(model, seed=0), output(model, seed=1))
     assert torch.equal(output(model.eval()), output(unet().eval()))
 
 
-@pytest.mark.parametrize("knob", ["residual_dropout", "attention_dropout", "stochastic_depth"])
+@EVERY_KNOB
 def test_a_knob_leaves_the_state_dict_alone(knob: str) -> None:
     plain, regularised = unet().state_dict(), unet(**{knob: 0.3}).state_dict()
     assert list(plain) == list(regularised)
@@ -62,13 +71,136 @@ def test_a_knob_leaves_the_state_dict_alone(knob: str) -> None:
 
 def test_residual_dropout_reaches_residual_blocks_alone_and_attention_dropout_attention() -> None:
     def dropouts(model: UNet2DModel) -> dict[str, float]:
-        return {n: m.p for n, m in model.named_modules() if isinstance(m, torch.nn.Dropout)}
+        named = {n: float(b) for n, b in model.named_buffers() if n.endswith("dropout_probability")}
+        return {n: p for n, p in named.items() if p}
 
-    for name, p in dropouts(unet(residual_dropout=0.3)).items():
-        assert p == (0.0 if ".attentions." in name else 0.3), name
-    for name, p in dropouts(unet(attention_dropout=0.2)).items():
-        assert p == (0.2 if ".attentions." in name else 0.0), name
-    assert any(".attentions." in name for name in dropouts(unet()))
+    residual = dropouts(unet(residual_dropout=0.3))
+    assert len(residual) == 8
+    assert all(n.endswith("dropout.dropout_probability") for n in residual)
+    outputs = dropouts(unet(attention_dropout=0.2))
+    assert len(outputs) == 4
+    assert all(n.endswith("to_out.1.dropout_probability") for n in outputs)
+    weights = dropouts(unet(attention_weight_dropout=0.2))
+    assert len(weights) == 4
+    assert all(".attentions." in n and ".weight_" in n for n in weights)
+
+
+def test_dropping_has_its_probability_and_keeps_the_mean() -> None:
+    drop = Drop(torch.nn.Identity(), "some")
+    drop.set(0.3)
+    torch.manual_seed(0)
+    dropped = drop(torch.ones(100_000), (100_000,))
+    assert (dropped == 0).double().mean() == pytest.approx(0.3, abs=0.005)
+    assert dropped.unique().tolist() == pytest.approx([0.0, 1 / 0.7])
+
+
+def test_stochastic_depth_can_grow_with_depth() -> None:
+    model = unet(stochastic_depth=0.24, depth_profile="linear")
+    depths = [
+        float(branch.last.stochastic_depth_probability) for branch in residual_branches(model)
+    ]
+    assert depths == pytest.approx([0.02 * number for number in range(1, 13)])
+
+
+def test_branches_come_in_the_order_of_depth() -> None:
+    model = unet()
+    seen: list[torch.nn.Module] = []
+    branches = residual_branches(model)
+    for branch in branches:
+        branch.last.register_forward_hook(lambda module, *_: seen.append(module))
+    output(model)
+    assert seen == [branch.last for branch in branches]
+    assert len(seen) == 12
+
+
+def test_dropping_no_weights_attends_as_diffusers_does() -> None:
+    # So small that nothing is dropped, but by the same path.
+    ours, plain = unet(attention_weight_dropout=1e-9), unet()
+    torch.testing.assert_close(output(ours), output(plain), rtol=1e-5, atol=1e-6)
+    assert (
+        ours.down_blocks[1].attentions[0].processor
+        is not plain.down_blocks[1].attentions[0].processor
+    )
+
+
+def test_probabilities_change_in_flight() -> None:
+    model = build_model(STUDY.model, seed=3).train()
+    knobs = Regularizer(model)
+    plain = output(model)
+    for knob in KNOBS:
+        knobs.set(Regularization(**{knob: 0.4}))
+        assert not torch.equal(output(model), plain)
+    knobs.set(Regularization())
+    assert torch.equal(output(model), plain)
+
+
+def test_a_diffusion_transformer_has_the_same_knobs() -> None:
+    torch.manual_seed(0)
+    model = DiTTransformer2DModel(
+        num_attention_heads=2, attention_head_dim=8, in_channels=1, num_layers=3, sample_size=8,
+        patch_size=2, num_embeds_ada_norm=1,
+    ).train()  # fmt: skip
+    for block in model.transformer_blocks:  # its branches begin with gates of 0
+        torch.nn.init.normal_(block.norm1.linear.weight, std=0.1)
+    torch.nn.init.normal_(model.proj_out_2.weight, std=0.1)
+    assert len(residual_branches(model)) == 6
+
+    def predicted(seed: int) -> torch.Tensor:
+        torch.manual_seed(seed)
+        with torch.no_grad():
+            return predict(model, IMAGES, TIMES)
+
+    model.transformer_blocks[0].norm1.emb.class_embedder.dropout_prob = 0
+    for block in model.transformer_blocks:
+        block.norm1.emb.class_embedder.dropout_prob = 0
+    knobs = Regularizer(model)
+    assert torch.equal(predicted(0), predicted(1))
+    for knob in KNOBS:
+        knobs.set(Regularization(**{knob: 0.5}))
+        assert not torch.equal(predicted(0), predicted(1)), knob
+    model.eval()
+    assert torch.equal(predicted(0), predicted(1))
+
+
+class Sum(torch.nn.Module):
+    """A model of one's own: one residual branch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.branch = torch.nn.Conv2d(1, 1, 3, padding=1)
+
+    def forward(self, images: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
+        return images + self.branch(images) + 0 * timesteps.view(-1, 1, 1, 1)
+
+
+class Told(Sum):
+    def residual_branches(self) -> list[Branch]:
+        return [Branch(self.branch)]
+
+
+def test_a_model_of_ones_own_says_where_its_branches_end() -> None:
+    model = Told().train()
+    Regularizer(model).set(Regularization(stochastic_depth=1.0))
+    assert torch.equal(predict(model, IMAGES, TIMES), IMAGES)
+    with pytest.raises(InputError, match="Sum does not say where its residual branches end"):
+        Regularizer(Sum())
+
+
+@pytest.mark.slow
+def test_one_graph_serves_all_probabilities_and_fresh_weights() -> None:
+    counter = CompileCounter()
+    network = Network(tiny_study("regularization.residual_dropout=0.1"), torch.device("cpu"))
+    network._call = torch.compile(predict, backend=counter, dynamic=False)
+    for number, p in enumerate((0.1, 0.0, 0.3, 0.45)):
+        knobs = f"regularization={{residual_dropout: {p}, attention_dropout: {p / 2}}}"
+        network.reset(tiny_study(knobs, f"training.seed={number}"))
+        network.predict(IMAGES, TIMES).mean().backward()
+    assert counter.frame_count == 1
+    # Dropout of attention weights takes another kind of attention: one more graph, for all p.
+    for p in (0.1, 0.2):
+        network.reset(tiny_study(f"regularization.attention_weight_dropout={p}"))
+        network.predict(IMAGES, TIMES)
+    assert counter.frame_count == 2
 
 
 def test_at_depth_one_a_block_is_its_shortcut() -> None:

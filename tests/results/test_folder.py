@@ -8,7 +8,8 @@ import pytest
 
 from tests.conftest import tiny_study
 from tune_diffreg.errors import InputError
-from tune_diffreg.results import StudyFolder, list_studies, open_study, write_atomically
+from tune_diffreg.files import write_atomically
+from tune_diffreg.results import StudyFolder, list_studies, open_study
 
 
 def test_a_write_that_fails_leaves_the_old_file_whole(

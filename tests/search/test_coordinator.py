@@ -140,7 +140,7 @@ def test_no_checkpoint_outlives_its_chance_of_promotion(tmp_path: Path) -> None:
         most = max(most, sum(r.state == "paused" for r in subject.records.values()))
 
     subject = Coordinator(study, folder, lambda _: None)
-    subject._listener = count
+    subject.listener = count
     play(subject, study)
     assert 3 < most <= 15
     assert subject.finished

@@ -56,7 +56,7 @@ def search(storage: Path, study: Study, kill_at: int, share: float) -> None:
     )
     subject = coordinator(storage, study)
     play(subject, study)
-    subject.close()
+    subject.close(subject.finished)
 
 
 def killed(storage: Path, study: Study, kill_at: int, share: float) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from tests.conftest import DIGITS, ROOT, tiny_study
 from tune_diffreg.errors import InputError
 from tune_diffreg.study import Study, read_study
+from tune_diffreg.words import constraint
 
 
 @pytest.mark.parametrize(
@@ -144,3 +146,52 @@ def test_any_file_is_read_or_refused_with_a_sentence(
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     with pytest.raises(InputError):
         read_study(path)
+
+
+def test_copying_more_than_held_out_images_seem_to_is_infeasible_by_default() -> None:
+    study = tiny_study("objective={metric: kd_digits_cnn}")
+    bound = study.objective.constraints["memorized_fraction"]
+    assert constraint("memorized_fraction", bound.model_dump(exclude_none=True)) == (
+        "memorised fraction at most that of held-out images + 1.0%"
+    )
+
+    def violation(memorized: float, heldout: float) -> float:
+        found = {"memorized_fraction": memorized, "heldout_memorized_fraction": heldout}
+        return study.objective.violation(found)
+
+    assert violation(0.03, 0.02) == 0
+    assert violation(0.05, 0.02) == pytest.approx(2)
+    assert (
+        tiny_study("objective={metric: fd_digits_cnn, constraints: {}}").objective.constraints == {}
+    )
+
+
+def test_any_score_can_be_bounded_from_both_sides() -> None:
+    study = tiny_study(
+        "objective={metric: fd_digits_cnn,"
+        " constraints: {recall: {min: 0.5}, c_t: {min: -3, max: 3}}}"
+    )
+    assert study.objective.excess({"recall": 0.4, "c_t": -5}) == {
+        "recall": pytest.approx(0.1), "c_t": pytest.approx(2)
+    }  # fmt: skip
+    assert study.objective.violation({"recall": 0.6, "c_t": 1}) == 0
+    # A score that could not be taken is not met.
+    assert study.objective.violation({"recall": 0.6}) == 1
+
+
+@pytest.mark.parametrize(
+    ("objective", "sentence"),
+    [
+        ("{metric: recall}", "no score 'recall'"),
+        ("{metric: fid}", "no score 'fid' with evaluation.features 'digits_cnn'"),
+        ("{metric: fd_digits_cnn, constraints: {recall: {}}}", "a constraint is {max: ...}"),
+        ("{metric: fd_digits_cnn, constraints: {nothing: {max: 1}}}", "no score 'nothing'"),
+        (
+            "{metric: fd_digits_cnn, constraints: {recall: {over_heldout: 0.1}}}",
+            "over_heldout is for memorized_fraction and authentic_fraction",
+        ),
+    ],
+)
+def test_what_is_no_objective_is_one_sentence(objective: str, sentence: str) -> None:
+    with pytest.raises(InputError, match=re.escape(sentence)):
+        tiny_study(f"objective={objective}")

@@ -12,7 +12,7 @@ from tests.conftest import tiny_study
 from tests.search.test_coordinator import coordinator, play
 from tune_diffreg.results import StudyFolder, read_journal
 from tune_diffreg.study import Study
-from tune_diffreg.tracking import Follower, local_uri
+from tune_diffreg.tracking import Follower, local_uri, study_delivery
 from tune_diffreg.tracking.delivery import Delivery
 
 
@@ -21,7 +21,7 @@ def journaled(tmp_path: Path) -> tuple[Study, StudyFolder]:
     study = tiny_study("search.trials=4")
     subject = coordinator(tmp_path, study)
     play(subject, study)
-    subject.close()
+    subject.close(subject.finished)
     return study, StudyFolder(tmp_path, study.name)
 
 
@@ -83,7 +83,7 @@ def test_a_server_that_does_not_answer_costs_a_sentence(
 ) -> None:
     _, folder = journaled
     nobody = tiny_study("search.trials=4", "tracking.uri='http://127.0.0.1:9'")
-    problem = Follower(nobody, folder).close(None, seconds=120)
+    problem = Follower(study_delivery(nobody, folder)).close(None, seconds=120)
     assert problem.startswith("MLflow has not taken everything: ")
     assert "\n" not in problem
 
@@ -100,7 +100,7 @@ def test_what_waits_together_is_sent_together(
         log_batch(client, run, *content, **named)
 
     monkeypatch.setattr(MlflowClient, "log_batch", counted)
-    monkeypatch.setattr("tune_diffreg.tracking.delivery._MOST_METRICS", 5)
+    monkeypatch.setattr("tune_diffreg.tracking.store._MOST_METRICS", 5)
     Delivery(study, folder).deliver()
     together = stored(folder)
     reports = sum(event["event"] == "report" for event in read_journal(folder.journal))

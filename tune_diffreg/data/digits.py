@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from sklearn.datasets import load_digits
 
 from tune_diffreg.seeds import generator
 
@@ -38,6 +37,8 @@ def _order() -> torch.Tensor:
 
 
 def _load() -> tuple[torch.Tensor, torch.Tensor]:
+    from sklearn.datasets import load_digits
+
     bunch = load_digits()
     # The scans count ink from 0 to 16.
     pixels = torch.from_numpy(bunch.images) * (255 / 16)

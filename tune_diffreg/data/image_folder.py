@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import torch
 from torchvision.io import ImageReadMode, decode_image
 from torchvision.transforms.v2 import functional as F
 
+from tune_diffreg.data.cache import cached, fingerprint
 from tune_diffreg.errors import InputError
+from tune_diffreg.images import Images
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".gif", ".webp")
 _NAMED = 5
@@ -19,28 +22,55 @@ Progress = Callable[[int, int], None]
 
 
 def image_folder(
-    root: Path, channels: int, size: int, progress: Progress | None = None
-) -> torch.Tensor:
+    root: Path,
+    channels: int,
+    size: int,
+    progress: Progress | None = None,
+    cache: Path | None = None,
+) -> Images:
     """All images below `root`, `(N, channels, size, size) uint8`, in the order of their paths.
 
     The shorter side is resized to `size` with antialiasing and the centre is cut out.
 
     Args:
         progress: called with (images read, images in all) after each one.
+        cache: a file to keep them in; they are mapped from it and take no memory.
 
     Raises:
         InputError: no folder, no images in it, or images that cannot be read, by name.
     """
-    if not root.is_dir():
-        raise InputError(f"data.path: {root} is not a folder")
-    paths = sorted(_image_paths(root))
-    if not paths:
-        raise InputError(f"data.path: no images ({', '.join(EXTENSIONS)}) in or below {root}")
-    images = torch.empty((len(paths), channels, size, size), dtype=torch.uint8)
+    try:
+        paths = image_paths(root)
+    except InputError as error:
+        raise InputError(f"data.path: {error}") from None
+    shape = (len(paths), channels, size, size)
+    reading = _read_all(root, paths, channels, size, progress)
+    if cache is not None:
+        if cache.name.lower().endswith(EXTENSIONS):
+            raise InputError(f"data.cache: {cache} has the name of an image; name it otherwise")
+        try:
+            key = fingerprint(root, paths)
+        except OSError:  # a link to nowhere, or to itself; reading names it
+            key = ""
+        return cached(cache, key, shape, reading)
+    images = torch.empty(shape, dtype=torch.uint8)
+    for index, image in enumerate(reading):
+        images[index] = image
+    return images
+
+
+def _read_all(
+    root: Path, paths: list[Path], channels: int, size: int, progress: Progress | None
+) -> Iterator[torch.Tensor]:
+    """Image after image; at the end it names those that cannot be read.
+
+    Raises:
+        InputError: some cannot be read.
+    """
     unreadable = []
     for index, path in enumerate(paths):
         try:
-            images[index] = _read(path, channels, size)
+            yield _read(path, channels, size)
         except (RuntimeError, OSError, ValueError):
             unreadable.append(str(path.relative_to(root)))
         if progress is not None:
@@ -52,7 +82,38 @@ def image_folder(
             f"data.path: {len(unreadable)} of {len(paths)} images in {root} cannot be read: "
             f"{names}; repair or remove them"
         )
-    return images
+
+
+def image_paths(root: Path) -> list[Path]:
+    """All images in or below `root`, in order; at least one.
+
+    Raises:
+        InputError: there is no such folder, or no image in it.
+    """
+    if not root.is_dir():
+        raise InputError(f"{root} is not a folder")
+    paths = sorted(_image_paths(root))
+    if not paths:
+        raise InputError(f"no images ({', '.join(EXTENSIONS)}) in or below {root}")
+    return paths
+
+
+def decoded(path: Path, channels: int) -> torch.Tensor:
+    """An image as it is, `(channels, H, W) uint8`; of an animation the first frame.
+
+    Raises:
+        RuntimeError, OSError, ValueError: it cannot be read.
+    """
+    mode = ImageReadMode.GRAY if channels == 1 else ImageReadMode.RGB
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # WebP says that it is read in colour; see below
+        image: torch.Tensor = decode_image(str(path), mode=mode, apply_exif_orientation=True)
+    if image.ndim == 4:
+        image = image[0]
+    image = F.to_dtype(image, torch.uint8, scale=True)  # of 16 bits a channel, the upper 8
+    if len(image) > channels:  # GIF and WebP are decoded in colour whatever the mode
+        image = F.rgb_to_grayscale(image[:3])
+    return image
 
 
 def _image_paths(root: Path) -> Iterator[Path]:
@@ -68,13 +129,6 @@ def _image_paths(root: Path) -> Iterator[Path]:
 
 
 def _read(path: Path, channels: int, size: int) -> torch.Tensor:
-    mode = ImageReadMode.GRAY if channels == 1 else ImageReadMode.RGB
-    image = decode_image(str(path), mode=mode, apply_exif_orientation=True)
-    if image.ndim == 4:  # an animation: its first frame
-        image = image[0]
-    image = F.to_dtype(image, torch.uint8, scale=True)  # of 16 bits a channel, the upper 8
-    if len(image) > channels:  # GIF and WebP are decoded in colour whatever the mode
-        image = F.rgb_to_grayscale(image[:3])
-    image = F.resize(image, [size], antialias=True)
+    image = F.resize(decoded(path, channels), [size], antialias=True)
     square: torch.Tensor = F.center_crop(image, [size, size])
     return square

@@ -9,6 +9,7 @@ from tune_diffreg.data.digits import digits_pool
 from tune_diffreg.data.image_folder import Progress, image_folder
 from tune_diffreg.data.splits import Splits, cut
 from tune_diffreg.errors import InputError
+from tune_diffreg.images import Images
 from tune_diffreg.study import Data, Model
 
 
@@ -20,11 +21,12 @@ def load_splits(data: Data, model: Model, progress: Progress | None = None) -> S
     """
     channels, size = model.in_channels, model.sample_size
     if data.source == "digits":
-        images = digits_pool()
+        images: Images = digits_pool()
     elif data.source == "cifar10":
         images = cifar10(Path(data.path or "").expanduser())
     else:
-        images = image_folder(Path(data.path or "").expanduser(), channels, size, progress)
+        cache = Path(data.cache).expanduser() if data.cache else None
+        images = image_folder(Path(data.path or "").expanduser(), channels, size, progress, cache)
     if tuple(images.shape[1:]) != (channels, size, size):
         found = "x".join(map(str, images.shape[1:]))
         raise InputError(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 
+from tune_diffreg.data.mapped import MappedImages
 from tune_diffreg.errors import InputError
+from tune_diffreg.images import Images
 from tune_diffreg.seeds import generator
 
 
@@ -15,9 +18,9 @@ from tune_diffreg.seeds import generator
 class Splits:
     """The images of a study, each `(N, C, H, W) uint8`; the search never sees `test`."""
 
-    train: torch.Tensor
-    validation: torch.Tensor
-    test: torch.Tensor
+    train: Images
+    validation: Images
+    test: Images
 
     @property
     def digest(self) -> str:
@@ -25,7 +28,8 @@ class Splits:
         sha = hashlib.sha256()
         for images in (self.train, self.validation, self.test):
             sha.update(str(tuple(images.shape)).encode())
-            sha.update(images.contiguous().numpy().tobytes())
+            for block in in_blocks(images):
+                sha.update(block.contiguous().numpy().tobytes())
         return sha.hexdigest()
 
     def duplicates(self) -> dict[str, int]:
@@ -37,8 +41,11 @@ class Splits:
         seen = set[bytes]()
         counts: dict[str, int] = {}
         for name in ("train", "validation", "test"):
-            images = getattr(self, name)
-            keys = [image.numpy().tobytes() for image in images.contiguous()]
+            keys = [
+                hashlib.blake2b(image.numpy().tobytes(), digest_size=16).digest()
+                for block in in_blocks(getattr(self, name))
+                for image in block.contiguous()
+            ]
             if name == "train":
                 counts[name] = len(keys) - len(set(keys))
             else:
@@ -47,7 +54,13 @@ class Splits:
         return counts
 
 
-def cut(images: torch.Tensor, train: int, validation: int, test: int, seed: int) -> Splits:
+def in_blocks(images: Images, size: int = 1024) -> Iterator[torch.Tensor]:
+    """The images in turn, `size` at a time, so that a mapped set is never in memory whole."""
+    for start in range(0, len(images), size):
+        yield images[start : start + size]
+
+
+def cut(images: Images, train: int, validation: int, test: int, seed: int) -> Splits:
     """Draws three disjoint splits from `images` (N, C, H, W).
 
     Raises:
@@ -61,4 +74,6 @@ def cut(images: torch.Tensor, train: int, validation: int, test: int, seed: int)
         )
     order = torch.randperm(len(images), generator=generator(seed, "splits"))
     parts = order[:needed].split([train, validation, test])
+    if isinstance(images, MappedImages):
+        return Splits(*(images.part(part) for part in parts))
     return Splits(*(images[part].contiguous() for part in parts))

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import nn
 
 from tune_diffreg.study import Optimizer
 
 
-def build_optimizer(model: nn.Module, settings: Optimizer) -> torch.optim.AdamW:
+def build_optimizer(models: Iterable[nn.Module], settings: Optimizer) -> torch.optim.AdamW:
     """AdamW whose weight decay acts on matrices and kernels alone, not on norms and biases.
 
     The time embedding of the U-Net is fixed (sinusoidal), so no embedding table has to be spared;
     one that a model brings is.
     """
-    embeddings = {
-        id(p) for m in model.modules() if isinstance(m, nn.Embedding) for p in m.parameters()
-    }
+    modules = [module for model in models for module in model.modules()]
+    embeddings = {id(p) for m in modules if isinstance(m, nn.Embedding) for p in m.parameters()}
+    parameters = {id(p): p for model in modules for p in model.parameters(recurse=False)}
     decayed: list[nn.Parameter] = []
     spared: list[nn.Parameter] = []
-    for parameter in model.parameters():
-        spare = parameter.ndim < 2 or id(parameter) in embeddings
-        (spared if spare else decayed).append(parameter)
+    for key, parameter in parameters.items():
+        (spared if parameter.ndim < 2 or key in embeddings else decayed).append(parameter)
     groups = [
         {"params": decayed, "weight_decay": settings.weight_decay},
         {"params": spared, "weight_decay": 0.0},

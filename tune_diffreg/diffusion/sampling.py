@@ -1,9 +1,13 @@
-"""Deterministic DDIM sampling through diffusers, with one generator an image."""
+"""Deterministic sampling through diffusers, with one generator an image."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-from diffusers import DDIMScheduler, UNet2DModel
+from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, HeunDiscreteScheduler
+
+from tune_diffreg.diffusion.loss import Predict
 
 
 def latents(first: int, count: int, shape: tuple[int, ...]) -> torch.Tensor:
@@ -20,21 +24,49 @@ def latents(first: int, count: int, shape: tuple[int, ...]) -> torch.Tensor:
     )
 
 
-@torch.inference_mode()
+def sampling_scheduler(sampler: str, ddim: DDIMScheduler) -> Any:
+    """The sampler that a study names, on the schedule of `ddim`.
+
+    All bound the predicted image, which at high noise is far off; DPM-Solver++ by its own dynamic
+    threshold.
+    """
+    if sampler == "dpmsolver++":
+        return DPMSolverMultistepScheduler.from_config(ddim.config, thresholding=True)
+    if sampler == "heun":
+        return HeunDiscreteScheduler.from_config(ddim.config)
+    return ddim
+
+
+@torch.no_grad()
 def sample(
-    model: UNet2DModel,
-    scheduler: DDIMScheduler,
+    predict: Predict,
+    scheduler: Any,
     noise: torch.Tensor,
     steps: int,
     batch_size: int = 256,
 ) -> torch.Tensor:
-    """Images `(N, C, H, W) uint8` on the CPU, denoised from `noise` of the same shape."""
-    scheduler.set_timesteps(steps)
+    """Images `(N, C, H, W) uint8` on the CPU, denoised from `noise` of the same shape.
+
+    Args:
+        scheduler: from `sampling_scheduler`.
+        noise: on the model's device.
+    """
     finished = []
     for batch in noise.split(batch_size):
-        images = batch.to(model.device)
+        scheduler.set_timesteps(steps)  # and forgets the batch before
+        images = _filled(batch, min(batch_size, len(noise))) * scheduler.init_noise_sigma
         for t in scheduler.timesteps:
-            images = scheduler.step(model(images, t).sample, t, images).prev_sample
+            scaled = scheduler.scale_model_input(images, t)
+            predicted = predict(scaled, t.to(noise.device).expand(len(images)))
+            images = scheduler.step(predicted, t, images).prev_sample
+        images = images[: len(batch)]
         # Rounded as diffusers' pipelines do before they hand out pictures.
         finished.append(((images / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).cpu())
     return torch.cat(finished)
+
+
+def _filled(batch: torch.Tensor, size: int) -> torch.Tensor:
+    """The last batch filled up by repeating, so that all have one shape and one compiled graph."""
+    if len(batch) == size:
+        return batch
+    return batch[torch.arange(size) % len(batch)]

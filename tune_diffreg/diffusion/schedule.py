@@ -44,15 +44,19 @@ def hybrid(timesteps: int, blend: float) -> torch.Tensor:
     return torch.sigmoid(log_snr)
 
 
+def shifted(alphas_bar: torch.Tensor, shift: float) -> torch.Tensor:
+    """The schedule with `shift` added to its log-SNR (Hoogeboom et al. 2023, section 2.1)."""
+    return torch.sigmoid(_log_snr(alphas_bar) + shift)
+
+
 def alphas_cumprod(schedule: Schedule, timesteps: int) -> torch.Tensor:
     """The schedule as its formula gives it, `(T,) float64`, before the bound on beta."""
-    if schedule.name == "linear":
-        return linear(timesteps)
-    if schedule.name == "cosine":
-        return cosine(timesteps)
-    if schedule.name == "sigmoid":
-        return sigmoid(timesteps)
-    return hybrid(timesteps, schedule.blend)
+    named = {"linear": linear, "cosine": cosine, "sigmoid": sigmoid}
+    if schedule.name == "hybrid":
+        alphas_bar = hybrid(timesteps, schedule.blend)
+    else:
+        alphas_bar = named[schedule.name](timesteps)
+    return shifted(alphas_bar, schedule.shift) if schedule.shift else alphas_bar
 
 
 def betas(schedule: Schedule, timesteps: int) -> list[float]:

@@ -1,19 +1,42 @@
-"""Judging ONE set of images: features, Fréchet distance, memorisation, against a reference.
+"""Judging ONE set of images: features, distances, memorisation, against a reference.
 
 Images are `(N, C, H, W) uint8`; nothing here knows what made them.
 """
 
+from tune_diffreg.evaluation.copies import Copies
 from tune_diffreg.evaluation.features import FeatureExtractor, load_extractor
-from tune_diffreg.evaluation.frechet import GaussianStatistics, frechet_distance
-from tune_diffreg.evaluation.memorization import distance_ratios, memorized_fraction
-from tune_diffreg.evaluation.reference import Reference
+from tune_diffreg.evaluation.frechet import (
+    GaussianStatistics,
+    frechet_at_infinity,
+    frechet_distance,
+    frechet_distance_of_statistics,
+    frechet_standard_error,
+)
+from tune_diffreg.evaluation.kernel import kernel_distance
+from tune_diffreg.evaluation.manifold import manifold_scores, radii
+from tune_diffreg.evaluation.memorization import distance_ratios
+from tune_diffreg.evaluation.neighbors import Neighbors, Targets
+from tune_diffreg.evaluation.reference import LEAST_IMAGES, Measured, Reference
+from tune_diffreg.evaluation.store import kept, reference_file
 
 __all__ = [
+    "LEAST_IMAGES",
+    "Copies",
     "FeatureExtractor",
     "GaussianStatistics",
+    "Measured",
+    "Neighbors",
     "Reference",
+    "Targets",
     "distance_ratios",
+    "frechet_at_infinity",
     "frechet_distance",
+    "frechet_distance_of_statistics",
+    "frechet_standard_error",
+    "kept",
+    "kernel_distance",
     "load_extractor",
-    "memorized_fraction",
+    "manifold_scores",
+    "radii",
+    "reference_file",
 ]

@@ -48,6 +48,7 @@ class DigitsFeatures:
     """The classifier as a feature extractor, run in float64 so that no batch size shows."""
 
     name = "digits_cnn"
+    dtype = torch.float64
 
     def __init__(self) -> None:
         content = WEIGHTS.read_bytes()

@@ -8,46 +8,107 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pandas as pd
 from diffusers import DDPMPipeline, UNet2DModel
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_model
+from torch import nn
 
-from tune_diffreg.diffusion.model import build_unet
+from tune_diffreg.diffusion import sampling_scheduler
+from tune_diffreg.diffusion.model import build_model
 from tune_diffreg.diffusion.schedule import ddim_scheduler
 from tune_diffreg.errors import InputError
-from tune_diffreg.results import Best, StudyFolder, read_best
+from tune_diffreg.files import write_atomically
+from tune_diffreg.production.card import model_card
+from tune_diffreg.production.job import Job
+from tune_diffreg.results import Best, StudyFolder, read_best, read_journal, replay, trained
+from tune_diffreg.results.formats import to_json, to_yaml
+from tune_diffreg.results.summary import best_config
+from tune_diffreg.search.sheets import PAIRS, SAMPLES
 from tune_diffreg.search.trial import MODEL
 from tune_diffreg.study import TrialConfig
 
 PIPELINE = "pipeline"
 
 
-def export(folder: StudyFolder, output: Path) -> Best:
-    """Writes the best trial of a study to `output`, whole or not at all.
+def export(folder: StudyFolder, output: Path, trial: str | None = None) -> Best:
+    """Writes the chosen trial of a study to `output`, or another one, whole or not at all.
 
     Raises:
-        InputError: no trial has reached full length, its files are damaged, or `output` is in use.
+        InputError: there is no such trial of full length, its files are damaged, or `output` is in
+            use.
     """
+    best = _best(folder) if trial is None else _of_trial(folder, trial)
+    with new_folder(output) as unfinished:
+        _fill(unfinished, best, folder.trial(best.trial_id))
+    return best
+
+
+def fill(folder: Path, job: Job) -> None:
+    """Writes what a finished training leaves: an export, and how its scores went."""
+    history = job.scores()
+    scores = history[max(history)]
+    best = trained(job.best, scores, job.data_sha256())
+    _fill(folder, best, job.folder)
+    rows = [{"images": images, **found} for images, found in history.items()]
+    write_atomically(folder / "history.csv", pd.DataFrame(rows).to_csv(index=False))
+    write_atomically(folder / "scores.json", to_json(scores))
+
+
+def _fill(folder: Path, best: Best, source: Path) -> None:
+    """An export of the averaged weights and the sheets that lie in `source`."""
+    weights = source / MODEL
+    model = build_model(best.config.model, best.config.training.seed)
+    try:
+        model.load_state_dict(load_file(weights))
+    except RuntimeError:
+        raise InputError(
+            f"{weights}: does not fit the model that best.yaml describes; has its factory changed?"
+        ) from None
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{weights}: cannot be used ({str(error).splitlines()[0]})") from None
+    content = best.model_dump(mode="json", by_alias=True)
+    write_atomically(folder / "best.yaml", to_yaml(content))
+    write_atomically(folder / "README.md", model_card(best, isinstance(model, UNet2DModel)))
+    save_pipeline(model, best.config, folder / PIPELINE)
+    for sheet in (source / SAMPLES, source / PAIRS):
+        if sheet.exists():
+            shutil.copyfile(sheet, folder / sheet.name)
+
+
+def _best(folder: StudyFolder) -> Best:
     if not folder.best.exists():
         raise InputError(
             f"study {folder.name!r} has no trial of full length yet, so there is nothing to export"
         )
-    best = read_best(folder.best)
-    weights = folder.trial(best.trial_id) / MODEL
-    model = build_unet(best.config.model, best.config.training.seed)
-    try:
-        model.load_state_dict(load_file(weights))
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise InputError(f"{weights}: cannot be used ({str(error).splitlines()[0]})") from None
-    with new_folder(output) as unfinished:
-        shutil.copyfile(folder.best, unfinished / folder.best.name)
-        save_pipeline(model, best.config, unfinished / PIPELINE)
-    return best
+    return read_best(folder.best)
 
 
-def save_pipeline(model: UNet2DModel, config: TrialConfig, path: Path) -> None:
-    """A diffusers pipeline with the averaged weights and the deterministic DDIM scheduler."""
-    DDPMPipeline(unet=model, scheduler=ddim_scheduler(config.diffusion)).save_pretrained(path)
+def _of_trial(folder: StudyFolder, trial: str) -> Best:
+    study, events = folder.read_study(), read_journal(folder.journal)
+    complete = {r.id: r for r in replay(events).values() if r.state == "complete"}
+    if trial not in complete:
+        known = ", ".join(complete) or "none"
+        raise InputError(f"--trial {trial}: no trial of full length; there are {known}")
+    provenance = next(e["provenance"] for e in events if e["event"] == "session")
+    return Best.model_validate(best_config(study, complete[trial], provenance))
+
+
+def save_pipeline(model: nn.Module, config: TrialConfig, path: Path) -> None:
+    """A diffusers pipeline with the averaged weights and the sampler that they were scored with.
+
+    Heun's alone gives way to DDIM: diffusers' unconditional pipelines do not scale its input.
+    There is no pipeline for a model of one's own: its folder holds `model.safetensors`, for the
+    module that its factory makes, and the scheduler.
+    """
+    ddim = ddim_scheduler(config.diffusion)
+    sampler = config.evaluation.sampler
+    scheduler = ddim if sampler == "heun" else sampling_scheduler(sampler, ddim)
+    if isinstance(model, UNet2DModel):
+        DDPMPipeline(unet=model, scheduler=scheduler).save_pretrained(path)
+        return
+    scheduler.save_pretrained(path / "scheduler")
+    save_model(model, str(path / MODEL))
 
 
 @contextmanager
@@ -68,6 +129,8 @@ def new_folder(path: Path) -> Iterator[Path]:
     try:
         yield unfinished
         unfinished.chmod(0o755)
+        for file in unfinished.rglob("*.safetensors"):
+            file.chmod(0o644)  # others may read these as they may all else
         unfinished.replace(path)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)

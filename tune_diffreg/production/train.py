@@ -1,51 +1,90 @@
-"""Production training: one configuration at full length, by the code that the search ran."""
+"""Production training: the search's own trial, by one process or several that share each batch."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
+from typing import Any
 
-from tune_diffreg.production.export import PIPELINE, new_folder, save_pipeline
-from tune_diffreg.results import Best
-from tune_diffreg.results.files import to_json
-from tune_diffreg.search.trial import SAMPLES, Trial, device_for, load_materials, save_sheet
+from tune_diffreg.diffusion import WHOLE, Diverged, Part
+from tune_diffreg.errors import InputError
+from tune_diffreg.production.job import Job
+from tune_diffreg.results.journal import Event, Journal
+from tune_diffreg.search.sheets import PAIRS, SAMPLES, save_pairs, save_sheet
+from tune_diffreg.search.trial import Trial, device_for, load_materials
 
-# How often the caller hears how far the training is.
-_NEWS_SECONDS = 0.5
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What a training scored, and whether on the images of the search."""
-
-    scores: dict[str, float]
-    same_data: bool
+_STEPS = 10
+"""After so many, all processes ask whether to stop."""
+_NEWS_SECONDS = 1.0
+"""Between two signs of life."""
 
 
-def train(best: Best, output: Path, progress: Callable[[int, int], None]) -> Trained:
-    """Trains, scores against the validation split, and writes pipeline, scores and samples.
+def take_part(
+    job: Job,
+    part: Part = WHOLE,
+    stopped: Callable[[], bool] = lambda: False,
+    news: Callable[[Event], None] = lambda _: None,
+) -> None:
+    """Trains until the end or until asked to stop; goes on from the checkpoint that is there.
 
-    On the same machine, with as many threads as a trial had, the scores are those of the trial to
-    the last bit.
+    The first process writes the journal and the files. On the same machine, alone and with as many
+    threads as a trial had, the scores are those of the trial to the last bit.
 
     Args:
-        progress: called with (images seen, images in all).
+        news: called with what the first process records.
 
     Raises:
-        InputError: the data cannot be loaded, or `output` is in use.
+        InputError: the data cannot be loaded.
         Diverged: the loss is no longer finite.
     """
-    with new_folder(output) as unfinished:
-        splits, materials = load_materials(best.config, best.resources.cpu)
-        trial = Trial(best.config, materials, device_for(best.resources))
-        images = best.config.training.images
-        while not trial.train(until=images, seconds=_NEWS_SECONDS):
-            trial.trainer.check_finite()
-            progress(trial.images_seen, images)
-        progress(images, images)
-        scores, samples = trial.evaluate()
-        save_sheet(samples, unfinished / SAMPLES)
-        save_pipeline(trial.trainer.ema_model, best.config, unfinished / PIPELINE)
-        (unfinished / "scores.json").write_text(to_json(scores))
-    return Trained(scores, splits.digest == best.provenance.get("data_sha256"))
+    config = job.best.config
+    splits, materials = load_materials(config, job.best.resources.cpu)
+    if any(e["data_sha256"] != splits.digest for e in job.events() if e["event"] == "session"):
+        raise InputError("the images are not those that this training was begun with")
+    trial = Trial(config, materials, device_for(job.best.resources), part=part)
+    trial.load(job.folder)
+    record = partial(_record, Journal(job.history), news) if part.number == 0 else _ignore
+    record("session", images=trial.images_seen, data_sha256=splits.digest)
+    told = time.monotonic()
+    for until in [images for images in job.scored_at if images > trial.images_seen]:
+        while trial.images_seen < until:
+            trial.train(min(until, trial.images_seen + _STEPS * config.training.batch_size))
+            if part.agree(stopped(), trial.trainer.device):
+                if part.number == 0:
+                    trial.save(job.folder)
+                record("stopped", images=trial.images_seen)
+                return
+            # What only the first does, the others wait for within their next step.
+            if part.number == 0 and time.monotonic() - told > _NEWS_SECONDS:
+                trial.trainer.check_finite()
+                record("progress", images=trial.images_seen)
+                trial.save_if_cheap(job.folder)
+                told = time.monotonic()
+        if part.number == 0:
+            _score(trial, job, record, ended=until == job.scored_at[-1])
+    record("complete", images=trial.images_seen)
+
+
+def failure(error: BaseException) -> str | None:
+    """What to say of an error that another try would repeat; None for any other."""
+    return str(error) if isinstance(error, InputError | Diverged) else None
+
+
+def _score(trial: Trial, job: Job, record: Callable[..., Any], ended: bool) -> None:
+    scores, images = trial.evaluate()
+    save_sheet(images, job.folder / SAMPLES)
+    save_pairs(*trial.nearest_pairs(images), job.folder / PAIRS)
+    if ended:
+        trial.save_model(job.folder)
+    record("scored", images=trial.images_seen, seconds=trial.seconds, scores=scores)
+    if not ended:  # or a crash now would find a training that has nothing left to do
+        trial.save(job.folder)
+
+
+def _record(journal: Journal, news: Callable[[Event], None], event: str, **content: Any) -> None:
+    news(journal.append(event, **content))
+
+
+def _ignore(event: str, **content: Any) -> None:
+    """Only the first process tells."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 
-from tune_diffreg.results import TrialRecord, best_trial
+from tune_diffreg.report.effects import Effect
+from tune_diffreg.results import Repetition, TrialRecord, best_trial
 from tune_diffreg.study import Study
 from tune_diffreg.words import score_name
 
@@ -16,6 +17,9 @@ _LOOKS = {
     "running": ("#009E73", "diamond", "dashdot"),
     "paused": ("#CC79A7", "square", "longdash"),
 }
+
+
+_SYMBOLS = ("circle", "square", "diamond", "cross", "x", "triangle-up")
 
 
 def learning_curves(study: Study, records: dict[str, TrialRecord]) -> go.Figure:
@@ -75,8 +79,86 @@ def tradeoff(study: Study, records: dict[str, TrialRecord]) -> go.Figure:
                 ax=20,
             )
     bound = study.objective.constraints.get("memorized_fraction")
-    if bound is not None:
-        figure.add_vline(x=bound.max, line_dash="dash", annotation_text="largest allowed")
+    heldout = best.scores.get("heldout_memorized_fraction") if best else None
+    largest = bound.largest(heldout) if bound else None
+    if largest is not None:
+        figure.add_vrect(
+            x0=0, x1=largest, fillcolor="#009E73", opacity=0.12, line_width=0,
+            annotation_text="allowed", annotation_position="top left",
+        )  # fmt: skip
+    front = pareto_front([(r.scores["memorized_fraction"], r.scores[metric]) for r in complete])
+    figure.add_scatter(
+        x=[x for x, _ in front], y=[y for _, y in front], name="no trial beats these in both",
+        mode="lines", line={"color": "#999999", "dash": "dot", "shape": "hv"}, hoverinfo="skip",
+    )  # fmt: skip
     figure.update_xaxes(title="memorised fraction", tickformat=".0%", rangemode="nonnegative")
     figure.update_yaxes(title=score_name(metric, short=True), rangemode="tozero")
+    return figure
+
+
+def pareto_front(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Points that no other is at least as good as in both and better in one; from left to right."""
+    front: list[tuple[float, float]] = []
+    for x, y in sorted(set(points)):
+        if not front or y < front[-1][1]:
+            front.append((x, y))
+    return front
+
+
+def importance(effects: list[Effect]) -> go.Figure:
+    """How much of what is good each setting decides, most important at the top."""
+    told = [effect for effect in reversed(effects) if effect.importance is not None]
+    figure = go.Figure(
+        go.Bar(
+            x=[effect.importance for effect in told],
+            y=[effect.name for effect in told],
+            orientation="h",
+            marker={"color": "#0072B2"},
+            hovertemplate="%{y}: %{x:.0%}<extra></extra>",
+        )
+    )
+    figure.update_xaxes(title="share of importance (PED-ANOVA)", tickformat=".0%")
+    return figure
+
+
+def loss_gaps(trials: list[tuple[str, TrialRecord]]) -> go.Figure:
+    """How much higher the loss is on held-out images, by noise level."""
+    figure = go.Figure()
+    bands = range(1, 5)
+    names = ("least noise", "", "", "most noise")
+    for (title, record), symbol in zip(trials, _SYMBOLS * len(trials), strict=False):
+        figure.add_scatter(
+            x=[f"{band}. quarter<br>{name}" for band, name in zip(bands, names, strict=True)],
+            y=[record.scores.get(f"loss_gap_band_{band}") for band in bands],
+            name=title,
+            mode="lines+markers",
+            marker={"symbol": symbol, "size": 9},
+            hovertemplate="%{y:.0%}<extra>" + title + "</extra>",
+        )
+    figure.update_yaxes(title="loss on held-out over training images, less 1", tickformat=".0%")
+    return figure
+
+
+def where_time_went(
+    records: dict[str, TrialRecord], runs: dict[str, Repetition], wall_s: float
+) -> go.Figure:
+    """Seconds of all trials by what became of them."""
+    seconds: dict[str, float] = {}
+    for record in records.values():
+        kind = f"baselines, {record.state}" if record.baseline else f"trials, {record.state}"
+        if record.reports:
+            seconds[kind] = seconds.get(kind, 0.0) + record.reports[-1].seconds
+    confirming = sum(run.seconds for run in runs.values())
+    if confirming:
+        seconds["confirmation"] = confirming
+    figure = go.Figure(
+        go.Bar(
+            x=[value / 60 for value in seconds.values()],
+            y=list(seconds),
+            orientation="h",
+            marker={"color": "#0072B2"},
+            hovertemplate="%{y}: %{x:.1f} min<extra></extra>",
+        )
+    )
+    figure.update_xaxes(title=f"minutes of all trials together; the study took {wall_s / 60:.1f}")
     return figure

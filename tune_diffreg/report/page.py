@@ -9,73 +9,127 @@ from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from tune_diffreg.report.figures import learning_curves, tradeoff
+from tune_diffreg.files import write_atomically
+from tune_diffreg.report.effects import effects
+from tune_diffreg.report.figures import (
+    importance,
+    learning_curves,
+    loss_gaps,
+    tradeoff,
+    where_time_went,
+)
 from tune_diffreg.results import (
     StudyFolder,
     TrialRecord,
     audit,
     audit_sentences,
     best_trial,
+    chosen_trial,
     compared,
     comparison_rows,
+    conclude,
+    confirmation_rows,
     read_journal,
+    repetitions,
     replay,
-    write_atomically,
+    verdict,
+    wall_seconds,
 )
 from tune_diffreg.study import Study
 from tune_diffreg.words import score, score_name
+
+_MARGINS = {"t": 30, "r": 20}
 
 
 def write_report(folder: StudyFolder) -> None:
     """Makes the page from the study's folder, whatever state the study is in."""
     study = folder.read_study()
-    records = replay(read_journal(folder.journal))
-    columns = compared(study, records)
+    events = read_journal(folder.journal)
+    records, runs = replay(events), repetitions(events)
+    confirmation = conclude(study, records, runs)
+    chosen = chosen_trial(study, records, confirmation)
+    columns = compared(study, records, chosen if confirmation else None)
+    told = effects(study, records.values())
     template = Environment(
         loader=PackageLoader("tune_diffreg.report", "."), autoescape=True
     ).get_template("page.html.j2")
     page = template.render(
         study=study,
-        answer=_answer(study, records),
+        answer=_answer(study, records, confirmation),
         note=f"{score_name(study.objective.metric)}, {study.evaluation.samples} samples against "
-        "the validation split; less is better.",
+        "the validation split; less is better. ± is one standard error of the choice of samples.",
+        confirmation=None if confirmation is None else confirmation_rows(study, confirmation),
+        confirmed=confirmation,
         table={
             "titles": [title for title, _ in columns],
             "rows": comparison_rows(study, [record for _, record in columns]),
         },
-        # The library is in the page once, with its first figure.
-        tradeoff=Markup(f"<script>{get_plotlyjs()}</script>") + _html(tradeoff(study, records)),
-        audit=audit_sentences(found) if (found := audit(study, list(records.values()))) else [],
+        plotly=Markup(get_plotlyjs()),
+        tradeoff=_html(tradeoff(study, records)),
         curves=_html(learning_curves(study, records)),
+        importance=_html(importance(told)) if any(e.importance for e in told) else None,
+        effects=told,
+        gaps=_html(loss_gaps(columns)) if columns else None,
+        audit=audit_sentences(found) if (found := audit(study, list(records.values()))) else [],
+        time=_html(where_time_went(records, runs, wall_seconds(events))),
+        real=_picture(folder, "real.png"),
         sheets=[
-            (title, base64.b64encode(sheet.read_bytes()).decode())
+            (title, picture)
             for title, record in columns
-            if (sheet := folder.trial(record.id) / "samples.png").exists()
+            if (picture := _picture(folder, f"trials/{record.id}/samples.png"))
+        ],
+        pairs=[
+            (title, picture)
+            for title, record in columns
+            if (picture := _picture(folder, f"trials/{record.id}/pairs.png"))
         ],
     )
     write_atomically(folder.report, page)
 
 
-def _answer(study: Study, records: dict[str, TrialRecord]) -> str:
+def _answer(
+    study: Study, records: dict[str, TrialRecord], confirmation: dict[str, Any] | None
+) -> list[str]:
+    """What to do, in sentences; the first says it."""
+    if confirmation is not None:
+        chosen = confirmation["candidates"][confirmation["chosen"]]
+        return [f"Use {chosen['label']}.", *verdict(study, confirmation)]
     best = best_trial(study, records.values())
     if best is None:
-        return "No trial has reached full length, so there is no answer yet."
+        return ["No trial has reached full length, so there is no answer yet."]
     metric = study.objective.metric
     found = (
         f"{score_name(metric, short=True)} {score(metric, best.scores[metric])} with "
         f"{score('memorized_fraction', best.scores['memorized_fraction'])} of the samples memorised"
     )
     if study.objective.violation(best.scores) > 0:
-        return (
+        return [
             f"No trial of full length met the constraints. Nearest is {best.label}: {found}. "
             "Do not use it as it is."
-        )
-    return (
-        f"Use {best.label}: {found}. It is the best of {len(records)} trials on one seed each, "
-        "so part of its lead is luck; it has not been confirmed on fresh seeds."
-    )
+        ]
+    return [
+        f"Use {best.label}: {found}.",
+        f"It is the best of {len(records)} trials on one seed each, so part of its lead is luck; "
+        "it has not been confirmed on fresh seeds.",
+    ]
+
+
+def _picture(folder: StudyFolder, name: str) -> str | None:
+    path = folder.root / name
+    return base64.b64encode(path.read_bytes()).decode() if path.exists() else None
 
 
 def _html(figure: Any) -> Markup:
-    figure.update_layout(template="plotly_white", height=420, margin={"t": 30, "r": 20})
-    return Markup(figure.to_html(full_html=False, include_plotlyjs=False))
+    """Transparent, so that the page's light or dark ground shows."""
+    figure.update_layout(
+        template="plotly_white",
+        height=420,
+        margin=_MARGINS,
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"color": "#767676"},  # readable on white and on black
+        legend={"orientation": "h", "y": 1.12},
+    )
+    return Markup(
+        figure.to_html(full_html=False, include_plotlyjs=False, config={"responsive": True})
+    )

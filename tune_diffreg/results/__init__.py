@@ -4,13 +4,19 @@ Search writes it; tracking, report and production read it.
 """
 
 from tune_diffreg.results.audit import audit, audit_sentences
-from tune_diffreg.results.best import Best, read_best
+from tune_diffreg.results.best import Best, read_best, trained, with_settings
 from tune_diffreg.results.comparison import compared, comparison_rows
-from tune_diffreg.results.files import replacing, write_atomically
+from tune_diffreg.results.confirmation import (
+    Repetition,
+    candidates,
+    conclude,
+    repetitions,
+)
 from tune_diffreg.results.folder import StudyFolder, list_studies, open_study
 from tune_diffreg.results.journal import Journal, read_journal
 from tune_diffreg.results.ranking import best_trial, leading_trial
 from tune_diffreg.results.summary import (
+    chosen_trial,
     final_state,
     read_state,
     summarize,
@@ -18,18 +24,24 @@ from tune_diffreg.results.summary import (
     write_results,
 )
 from tune_diffreg.results.trials import RungReport, TrialRecord, replay, wall_seconds
+from tune_diffreg.results.verdict import confirmation_rows, verdict
 
 __all__ = [
     "Best",
     "Journal",
+    "Repetition",
     "RungReport",
     "StudyFolder",
     "TrialRecord",
     "audit",
     "audit_sentences",
     "best_trial",
+    "candidates",
+    "chosen_trial",
     "compared",
     "comparison_rows",
+    "conclude",
+    "confirmation_rows",
     "final_state",
     "leading_trial",
     "list_studies",
@@ -37,11 +49,13 @@ __all__ = [
     "read_best",
     "read_journal",
     "read_state",
-    "replacing",
+    "repetitions",
     "replay",
     "summarize",
+    "trained",
+    "verdict",
     "versions",
     "wall_seconds",
-    "write_atomically",
+    "with_settings",
     "write_results",
 ]

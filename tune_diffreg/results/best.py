@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
 from tune_diffreg.errors import InputError, explain
-from tune_diffreg.study import TrialConfig, read_yaml
+from tune_diffreg.study import (
+    Distribution,
+    Halving,
+    Objective,
+    TrialConfig,
+    override,
+    parse_overrides,
+    read_yaml,
+)
 from tune_diffreg.study.sections import Settings
 from tune_diffreg.study.study import Resources
 
@@ -23,6 +32,14 @@ class Result(Settings):
     scores: dict[str, float]
 
 
+class Searched(Settings):
+    """What the search varied, and by what it judged."""
+
+    space: dict[str, Distribution]
+    objective: Objective
+    halving: Halving | None = None
+
+
 class Best(Settings):
     """A configuration with its result and where it comes from."""
 
@@ -33,6 +50,44 @@ class Best(Settings):
     config: TrialConfig
     resources: Resources
     provenance: dict[str, Any]
+    search: Searched | None = None
+    confirmation: dict[str, Any] | None = None
+
+
+def with_settings(best: Best, file: Path, settings: Iterable[str]) -> Best:
+    """`best` with key=value settings of its configuration put in.
+
+    Raises:
+        InputError: names the file and what is wrong with a setting.
+    """
+    content = best.config.model_dump(mode="json")
+    try:
+        config = TrialConfig.model_validate(override(content, parse_overrides(settings)))
+    except ValidationError as error:
+        raise InputError(f"{file}: {explain(error)}") from None
+    except ValueError as error:
+        raise InputError(f"{file}: {error}") from None
+    return best.model_copy(update={"config": config})
+
+
+def trained(best: Best, scores: dict[str, float], data_sha256: str) -> Best:
+    """What a production training leaves: its own scores and images in place of the search's."""
+    before, metric = best.result, best.result.metric
+    feasible = before.feasible
+    if best.search is not None:
+        feasible = best.search.objective.violation(scores) == 0
+    result = before.model_copy(
+        update={
+            "metric": metric if metric in scores else best.config.distance,
+            "samples": best.config.evaluation.samples,
+            "split": "validation",
+            "feasible": feasible,
+            "scores": scores,
+        }
+    )
+    provenance = {**best.provenance, "data_sha256": data_sha256}
+    update = {"result": result, "provenance": provenance, "confirmation": None}
+    return best.model_copy(update=update)
 
 
 def read_best(path: Path) -> Best:

@@ -11,7 +11,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from tune_diffreg.errors import InputError, did_you_mean, explain
-from tune_diffreg.results.files import to_yaml, write_atomically
+from tune_diffreg.files import write_atomically
+from tune_diffreg.results.formats import to_yaml
 from tune_diffreg.study import Study, read_yaml
 
 
@@ -63,6 +64,11 @@ class StudyFolder:
     @property
     def log(self) -> Path:
         return self.root / "log.txt"
+
+    @property
+    def references(self) -> Path:
+        """What scores are held against, for all studies of the storage."""
+        return self.storage / "references"
 
     def trial(self, trial_id: str) -> Path:
         return self.root / "trials" / trial_id

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterable
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
 import pandas as pd
 
 import tune_diffreg
+from tune_diffreg.files import write_atomically
 from tune_diffreg.results.audit import audit
-from tune_diffreg.results.files import to_json, to_yaml, write_atomically
+from tune_diffreg.results.confirmation import Repetition, conclude, repetitions
 from tune_diffreg.results.folder import StudyFolder
+from tune_diffreg.results.formats import to_json, to_yaml
 from tune_diffreg.results.journal import read_journal
 from tune_diffreg.results.ranking import best_trial
 from tune_diffreg.results.trials import ENDED, TrialRecord, replay, wall_seconds
@@ -24,11 +26,16 @@ _RECORDED_PACKAGES = ("torch", "torchvision", "diffusers", "ray", "optuna", "mlf
 
 
 def summarize(
-    study: Study, records: dict[str, TrialRecord], state: State, wall_s: float
+    study: Study,
+    records: dict[str, TrialRecord],
+    runs: dict[str, Repetition],
+    state: State,
+    wall_s: float,
 ) -> dict[str, Any]:
     """The content of `summary.json`."""
     trials = list(records.values())
-    best = best_trial(study, trials)
+    confirmation = conclude(study, records, runs)
+    best = chosen_trial(study, records, confirmation)
     return {
         "study": study.name,
         "state": state,
@@ -47,9 +54,10 @@ def summarize(
             for record in trials
             if record.baseline and record.state == "complete"
         },
-        "confirmation": None,
+        "confirmation": confirmation,
         "audit": audit(study, trials),
-        "images_seen": sum(record.images for record in trials),
+        "images_seen": sum(record.images for record in trials)
+        + sum(run.images for run in runs.values()),
         "wall_s": round(wall_s, 1),
     }
 
@@ -66,7 +74,7 @@ def read_state(folder: StudyFolder) -> dict[str, Any]:
         state = "interrupted"
     else:
         state = final_state(records.values())
-    return summarize(study, records, state, wall_seconds(events))
+    return summarize(study, records, repetitions(events), state, wall_seconds(events))
 
 
 def final_state(records: Iterable[TrialRecord]) -> State:
@@ -88,9 +96,29 @@ def write_results(
     """
     write_atomically(folder.trials_csv, trials_table(study, records).to_csv(index=False))
     write_atomically(folder.summary, to_json(summary))
-    best = best_trial(study, records.values())
+    confirmation = summary["confirmation"]
+    best = chosen_trial(study, records, confirmation)
     if best is not None:
-        write_atomically(folder.best, to_yaml(best_config(study, best, provenance)))
+        content = best_config(study, best, provenance)
+        if confirmation is not None:
+            content["confirmation"] = _confirmed(confirmation)
+        write_atomically(folder.best, to_yaml(content))
+
+
+def chosen_trial(
+    study: Study, records: dict[str, TrialRecord], confirmation: dict[str, Any] | None
+) -> TrialRecord | None:
+    """What confirmation chose; without one the best trial of full length, or None."""
+    if confirmation is not None:
+        return records[confirmation["chosen"]]
+    return best_trial(study, records.values())
+
+
+def _confirmed(confirmation: dict[str, Any]) -> dict[str, Any]:
+    """What `best.yaml` says of it."""
+    chosen = confirmation["candidates"][confirmation["chosen"]]
+    told = ("split", "samples", "seeds", "improves", "best_baseline")
+    return {**{key: confirmation[key] for key in told}, **chosen}
 
 
 def trials_table(study: Study, records: dict[str, TrialRecord]) -> pd.DataFrame:
@@ -132,6 +160,14 @@ def best_config(study: Study, best: TrialRecord, provenance: dict[str, str]) -> 
         "config": study.trial_config(best.values).model_dump(mode="json"),
         "resources": study.resources.model_dump(mode="json"),
         "provenance": provenance,
+        "search": {
+            "space": {
+                path: distribution.model_dump(mode="json", exclude_none=True)
+                for path, distribution in study.search.space.items()
+            },
+            "objective": study.objective.model_dump(mode="json", exclude_none=True),
+            "halving": study.halving and study.halving.model_dump(mode="json"),
+        },
     }
 
 
@@ -140,8 +176,15 @@ def versions() -> dict[str, str]:
     return {
         "tune-diffreg": tune_diffreg.__version__,
         "python": platform.python_version(),
-        **{package: version(package) for package in _RECORDED_PACKAGES},
+        **{package: found for package in _RECORDED_PACKAGES if (found := _version(package))},
     }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # a machine that only trains may do without it
+        return None
 
 
 def _best(study: Study, record: TrialRecord) -> dict[str, Any]:
@@ -156,7 +199,11 @@ def _best(study: Study, record: TrialRecord) -> dict[str, Any]:
 def _result(study: Study, record: TrialRecord) -> dict[str, Any]:
     return {
         "value": record.scores[study.objective.metric],
-        "constraints": {name: record.scores[name] for name in study.objective.constraints},
+        "constraints": {
+            name: record.scores[name]
+            for name in study.objective.constraints
+            if name in record.scores
+        },
     }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,14 +9,19 @@ from typing import Any
 import torch
 from ray import tune
 
-from tune_diffreg.diffusion import Diverged
-from tune_diffreg.search.trial import SAMPLES, Materials, Trial, device_for, save_sheet
+from tune_diffreg.diffusion import Diverged, Network
+from tune_diffreg.factory import in_a_line
+from tune_diffreg.search.sheets import PAIRS, SAMPLES, save_pairs, save_sheet
+from tune_diffreg.search.trial import (
+    Materials,
+    Trial,
+    bound_memory,
+    device_for,
+)
 from tune_diffreg.study import Resources, TrialConfig
 
 # A result at least this often, so that the display moves and an interrupt is heeded.
 SLICE_SECONDS = 5.0
-# Between rungs a checkpoint is written when that costs at most this share of the time.
-CHECKPOINT_SHARE = 0.05
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,7 @@ class Shared:
     rungs: tuple[int, ...]
     trials_folder: Path
     resources: Resources
+    keeps_models: bool = True
 
 
 class TrialActor(tune.Trainable):
@@ -40,6 +45,8 @@ class TrialActor(tune.Trainable):
         assert shared is not None
         self._shared = shared
         torch.set_num_threads(shared.resources.cpu)
+        bound_memory(shared.resources)
+        self._network: Network | None = None
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -51,8 +58,11 @@ class TrialActor(tune.Trainable):
             return self._advance()
         except Diverged as error:
             return self._result(failure=str(error))
+        except torch.OutOfMemoryError:
+            failure = self._out_of_memory()
         except Exception as error:
-            return self._result(failure=" ".join(f"{type(error).__name__}: {error}".split()))
+            failure = in_a_line(error)
+        return self._given_up(failure)
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Nothing: a trial keeps its checkpoints in the study's folder itself."""
@@ -66,14 +76,13 @@ class TrialActor(tune.Trainable):
         self._config = TrialConfig.model_validate(config["config"])
         self._ahead = [r for r in self._shared.rungs if r > max(config["reported"], default=0)]
         self._trial: Trial | None = None
-        self._saved_at = time.monotonic()
-        self._save_cost = 0.0
 
     def _advance(self) -> dict[str, Any]:
         if self._trial is None:  # here and not in `setup`, so that its errors are the trial's
             device = device_for(self._shared.resources)
-            self._trial = Trial(self._config, self._shared.materials, device)
-            self._trial.load_checkpoint(self._folder)
+            self._trial = Trial(self._config, self._shared.materials, device, self._network)
+            self._network = self._trial.trainer.network
+            self._trial.load(self._folder)
             # A trial goes on past a rung only when its report has been dealt with, so one that is
             # a batch beyond it needs no second report (Ray restarts with what it knew at first).
             batch = self._config.training.batch_size
@@ -81,27 +90,34 @@ class TrialActor(tune.Trainable):
         rung = self._ahead[0]
         if not self._trial.train(until=rung, seconds=SLICE_SECONDS):
             self._trial.trainer.check_finite()
-            self._save_if_cheap()
+            self._trial.save_if_cheap(self._folder)
             return self._result()
         self._ahead = [r for r in self._ahead if r > self._trial.images_seen]
         scores, images = self._trial.evaluate()
         save_sheet(images, self._folder / SAMPLES)
+        save_pairs(*self._trial.nearest_pairs(images), self._folder / PAIRS)
         if self._ahead:
-            self._save()
-        else:
+            self._trial.save(self._folder)
+        elif self._shared.keeps_models:
             self._trial.save_model(self._folder)
         return self._result(rung=rung, scores=scores)
 
-    def _save_if_cheap(self) -> None:
-        if self._save_cost <= CHECKPOINT_SHARE * (time.monotonic() - self._saved_at):
-            self._save()
+    def _given_up(self, failure: str) -> dict[str, Any]:
+        """Drops what broke off inside a step, and frees its memory for the next trial."""
+        result = self._result(failure=failure)
+        self._trial = self._network = None
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        return result
 
-    def _save(self) -> None:
-        assert self._trial is not None
-        start = time.monotonic()
-        self._trial.save_checkpoint(self._folder)
-        self._saved_at = time.monotonic()
-        self._save_cost = self._saved_at - start
+    def _out_of_memory(self) -> str:
+        images = self._result()["images"]
+        resources = self._shared.resources
+        return (
+            f"out of memory on the device by {images:,} images seen: with "
+            f"training.batch_size {self._config.training.batch_size} a trial does not fit into "
+            f"resources.gpu {resources.gpu:g} of a GPU; lower the batch size or raise the share"
+        )
 
     def _result(self, **content: Any) -> dict[str, Any]:
         trial = self._trial

@@ -1,4 +1,4 @@
-"""The coordinator as Ray Tune sees it: a searcher that proposes and a scheduler that prunes."""
+"""Search and confirmation as Ray Tune sees them: a searcher, and a scheduler that prunes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from tune_diffreg.search.confirmation import Confirmation
 from tune_diffreg.search.coordinator import Coordinator
 from tune_diffreg.search.halving import Decision
 
@@ -18,6 +19,9 @@ _NOTHING: dict[str, Any] = {}
 
 _SCORE = "scores/"  # Ray flattens nested results with slashes
 
+Director = Coordinator | Confirmation
+"""Says what runs next, and what becomes of it."""
+
 
 class CoordinatedSearcher(Searcher):
     """Hands the coordinator's trials to Ray, as many at a time as `slots` says.
@@ -26,7 +30,7 @@ class CoordinatedSearcher(Searcher):
     trial of Ray's that goes on from the checkpoint. So Ray's own pausing is not needed.
     """
 
-    def __init__(self, coordinator: Coordinator, slots: Callable[[], int]) -> None:
+    def __init__(self, coordinator: Director, slots: Callable[[], int]) -> None:
         super().__init__()
         self._coordinator = coordinator
         self._slots = slots
@@ -64,7 +68,7 @@ class CoordinatedSearcher(Searcher):
 class CoordinatedScheduler(FIFOScheduler):
     """Passes each result to the coordinator and its decision to Ray."""
 
-    def __init__(self, coordinator: Coordinator) -> None:
+    def __init__(self, coordinator: Director) -> None:
         super().__init__()
         self._coordinator = coordinator
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tune_diffreg.study import Search
+from tune_diffreg.study import Study
 
 _HOUR = 3600.0
 
 
 class Budget:
-    """What a search may spend, and what it has spent.
+    """What a search may spend, and what it has spent; confirmation's part is not its to spend.
 
     Args:
         images: images seen by all trials, in earlier sessions.
@@ -19,8 +19,9 @@ class Budget:
     """
 
     def __init__(
-        self, search: Search, images: int, seconds: float, clock: Callable[[], float]
+        self, study: Study, images: int, seconds: float, clock: Callable[[], float]
     ) -> None:
+        search, self._reserved = study.search, study.confirmation_images
         self._images_allowed = search.images if search.images is not None else float("inf")
         self._seconds_allowed = _HOUR * search.hours if search.hours is not None else float("inf")
         self._images = images
@@ -33,7 +34,9 @@ class Budget:
 
     def spent(self, under_way: int = 0) -> bool:
         """Whether nothing is left, counting images that running trials are about to see."""
-        return (
-            self._images + under_way >= self._images_allowed
-            or self._clock() - self._since >= self._seconds_allowed
-        )
+        if self._images + under_way + self._reserved >= self._images_allowed:
+            return True
+        elapsed = self._clock() - self._since
+        # Confirmation will see images as fast as the search has so far.
+        reserved = elapsed * self._reserved / self._images if self._images else 0.0
+        return elapsed + reserved >= self._seconds_allowed

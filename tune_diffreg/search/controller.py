@@ -8,23 +8,31 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from tune_diffreg.data import Splits
 from tune_diffreg.data.image_folder import Progress
+from tune_diffreg.diffusion import check_model
 from tune_diffreg.errors import InputError
+from tune_diffreg.evaluation import LEAST_IMAGES
 from tune_diffreg.results import (
     StudyFolder,
     final_state,
     read_journal,
+    repetitions,
     summarize,
     versions,
     wall_seconds,
     write_results,
 )
+from tune_diffreg.search.checkpoint import remove_checkpoints
 from tune_diffreg.search.cluster import ray_cluster, trial_slots
+from tune_diffreg.search.confirmation import Confirmation
 from tune_diffreg.search.coordinator import Coordinator, Listener
-from tune_diffreg.search.trial import CHECKPOINT, Materials, load_materials
+from tune_diffreg.search.sheets import REAL, save_sheet
+from tune_diffreg.search.trial import Materials, load_materials, materials_of
 from tune_diffreg.study import Study
 
 # How often a trial is started again after its process died before it counts as failed.
@@ -35,25 +43,39 @@ _RESTARTS = 2
 class Preparation:
     """What has to be there before a search can start; making it finds most mistakes."""
 
+    splits: Splits
     materials: Materials
     provenance: dict[str, str]
     duplicates: dict[str, int]
 
 
-def prepare(study: Study, progress: Progress | None = None) -> Preparation:
-    """Loads the data and makes the reference; starts nothing.
+def prepare(
+    study: Study, progress: Progress | None = None, references: Path | None = None
+) -> Preparation:
+    """Loads the data and the reference; starts nothing.
+
+    Args:
+        references: folder in which references are kept; None keeps none.
 
     Raises:
-        InputError: the data or the extractor's weights cannot be used.
+        InputError: the data or the extractor's weights cannot be used, or a split is too small.
     """
-    splits, materials = load_materials(study, study.resources.cpu, progress)
+    for config in study.networks():
+        check_model(config)
+    splits, materials = load_materials(study, study.resources.cpu, progress, references)
+    if study.confirmation is not None and len(splits.test) < LEAST_IMAGES:
+        raise InputError(
+            f"data.test: confirmation needs {LEAST_IMAGES} test images; there are "
+            f"{len(splits.test)} (or leave it out with confirmation: null)"
+        )
+    extractor = materials.reference.extractor
     provenance = {
         "data_sha256": splits.digest,
-        "features": materials.extractor.name,
-        "features_sha256": materials.extractor.digest,
+        "features": extractor.name,
+        "features_sha256": extractor.digest,
         **versions(),
     }
-    return Preparation(materials, provenance, splits.duplicates())
+    return Preparation(splits, materials, provenance, splits.duplicates())
 
 
 def run_search(
@@ -69,19 +91,43 @@ def run_search(
         The content of `summary.json`.
     """
     folder.journal.touch()
+    save_sheet(preparation.splits.validation[:64], folder.root / REAL)
     provenance = _same_origin(folder, preparation.provenance)
-    coordinator = Coordinator(study, folder, _tidying(folder, listener))
+    listener = _tidying(folder, listener)
+    coordinator = Coordinator(study, folder, listener)
     coordinator.begin(provenance)
+    finished = False
     try:
         if not coordinator.finished:
             _run_on_ray(study, folder, preparation.materials, coordinator, address)
+        if coordinator.finished:
+            finished = _confirm(study, folder, preparation, coordinator, address)
     finally:
-        coordinator.close()
+        coordinator.close(finished)
         records = coordinator.records
-        state = final_state(records.values()) if coordinator.finished else "interrupted"
-        summary = summarize(study, records, state, wall_seconds(read_journal(folder.journal)))
+        state = final_state(records.values()) if finished else "interrupted"
+        events = read_journal(folder.journal)
+        summary = summarize(study, records, repetitions(events), state, wall_seconds(events))
         write_results(folder, study, records, summary, provenance)
     return summary
+
+
+def _confirm(
+    study: Study,
+    folder: StudyFolder,
+    preparation: Preparation,
+    coordinator: Coordinator,
+    address: str | None,
+) -> bool:
+    """Repeats finalists and baselines on fresh seeds; whether nothing is left to repeat."""
+    confirmation = Confirmation(study, folder, coordinator.records, coordinator.listener)
+    try:
+        if not confirmation.finished:
+            materials = materials_of(study, preparation.splits, folder.references, confirming=True)
+            _run_on_ray(study, folder, materials, confirmation, address)
+        return confirmation.finished
+    finally:
+        confirmation.close()
 
 
 def _same_origin(folder: StudyFolder, now: dict[str, str]) -> dict[str, str]:
@@ -106,7 +152,7 @@ def _run_on_ray(
     study: Study,
     folder: StudyFolder,
     materials: Materials,
-    coordinator: Coordinator,
+    coordinator: Coordinator | Confirmation,
     address: str | None,
 ) -> None:
     with ray_cluster(address):
@@ -115,7 +161,10 @@ def _run_on_ray(
         from tune_diffreg.search.actor import Shared, TrialActor
         from tune_diffreg.search.adapters import CoordinatedScheduler, CoordinatedSearcher
 
-        shared = Shared(materials, study.rungs(), folder.root.resolve() / "trials", study.resources)
+        confirming = isinstance(coordinator, Confirmation)
+        rungs = (study.training.images,) if confirming else study.rungs()
+        trials = folder.root.resolve() / "trials"
+        shared = Shared(materials, rungs, trials, study.resources, keeps_models=not confirming)
         trainable = tune.with_resources(
             tune.with_parameters(TrialActor, shared=shared), study.resources.model_dump()
         )
@@ -145,12 +194,15 @@ def _run_on_ray(
 
 
 def _tidying(folder: StudyFolder, listener: Listener) -> Listener:
-    """Removes the checkpoint of a trial that has ended, then passes the event on."""
+    """Removes the checkpoints of a trial that has ended, then passes the event on."""
 
     def tidy(event: dict[str, Any]) -> None:
-        if event["event"] == "end":
+        done = event["trial"] if event["event"] == "end" else None
+        if event["event"] in ("repeated", "repeat_failed"):
+            done = event["run"]
+        if done is not None:
             with suppress(OSError):  # one that stays costs space and nothing else
-                (folder.trial(event["trial"]) / CHECKPOINT).unlink()
+                remove_checkpoints(folder.trial(done))
         listener(event)
 
     return tidy

@@ -66,7 +66,7 @@ class Coordinator:
     ) -> None:
         self._study = study
         self._rungs = study.rungs()
-        self._listener = listener
+        self.listener = listener
         self.interrupted = False
         self._journal = Journal(folder.journal)
         events = read_journal(folder.journal)
@@ -79,7 +79,7 @@ class Coordinator:
         if not events:
             warm_start(study, self._proposals)
         images = sum(record.images for record in self.records.values())
-        self._budget = Budget(study.search, images, wall_seconds(events), clock)
+        self._budget = Budget(study, images, wall_seconds(events), clock)
         self._entrants = study.search.trials - len(study.search.baselines)
         self._controls = draw_controls(study)
         self._recover()
@@ -158,7 +158,7 @@ class Coordinator:
 
     def progress(self, trial_id: str, images: int) -> None:
         """Passes on that a trial is alive between rungs; not a decision, so not in the journal."""
-        self._listener({"event": "progress", "trial": trial_id, "images": images})
+        self.listener({"event": "progress", "trial": trial_id, "images": images})
 
     def interrupt(self) -> None:
         """Starts no more trials and stops each running one at its next sign of life.
@@ -166,10 +166,11 @@ class Coordinator:
         They have not ended: a coordinator made from the journal later goes on with them.
         """
         self.interrupted = True
-        self._listener({"event": "interrupt"})
+        self.listener({"event": "interrupt"})
 
-    def close(self) -> None:
-        self._note("stop", finished=self.finished)
+    def close(self, finished: bool) -> None:
+        """Notes that the session ends, and whether the study does."""
+        self._note("stop", finished=finished)
         self._journal.close()
 
     @property
@@ -276,4 +277,4 @@ class Coordinator:
     def _note(self, event: str, **content: Any) -> None:
         written = self._journal.append(event, **content)
         apply(self.records, written)
-        self._listener(written)
+        self.listener(written)

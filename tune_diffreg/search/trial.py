@@ -5,70 +5,113 @@ Knows nothing of Ray: `tune-diffreg train` runs the same code as the search.
 
 from __future__ import annotations
 
-import logging
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
-from typing import Any
 
 import torch
 from safetensors.torch import save
-from torchvision.io import encode_png
-from torchvision.utils import make_grid
 
 from tune_diffreg.data import Splits, load_splits
 from tune_diffreg.data.image_folder import Progress
-from tune_diffreg.diffusion import Trainer, denoising_loss, latents, sample
-from tune_diffreg.evaluation import FeatureExtractor, Reference, load_extractor
-from tune_diffreg.results import replacing, write_atomically
+from tune_diffreg.diffusion import (
+    WHOLE,
+    Network,
+    Part,
+    Trainer,
+    latents,
+    sample,
+    sampling_scheduler,
+)
+from tune_diffreg.evaluation import (
+    Copies,
+    Measured,
+    Reference,
+    distance_ratios,
+    kept,
+    load_extractor,
+    reference_file,
+)
+from tune_diffreg.files import write_atomically
+from tune_diffreg.images import Images
+from tune_diffreg.search.checkpoint import load_checkpoint, save_checkpoint
 from tune_diffreg.study import Resources, TrialConfig
 
-log = logging.getLogger(__name__)
-
-CHECKPOINT = "checkpoint.pt"
 MODEL = "model.safetensors"
-SAMPLES = "samples.png"
-_SHEET = 64
-_SHEET_SIDE = 32  # pixels; smaller images are enlarged by whole factors
+_PAIRS = 24
+# Between rungs a checkpoint is written when that costs at most this share of the time.
+CHECKPOINT_SHARE = 0.05
+"""Generated images that are shown beside the training image they are most like."""
 
 
 @dataclass(frozen=True)
 class Materials:
-    """What all trials of a study share: the images, the reference, the extractor.
+    """What all trials of a study share: the images and the reference.
 
-    The test split is not here: the search never sees it.
+    Attributes:
+        validation: what the choice among averages is made on.
+        heldout: what losses are taken on, and the reference is made of: the validation split in a
+            search, which never sees the other, and the test split in confirmation.
     """
 
-    train: torch.Tensor
-    validation: torch.Tensor
+    train: Images
+    validation: Images
+    heldout: Images
     reference: Reference
-    extractor: FeatureExtractor
 
-    @classmethod
-    def prepare(cls, config: TrialConfig, splits: Splits) -> Materials:
-        """Makes the reference of the validation split.
-
-        Raises:
-            InputError: the extractor's weights are absent, or a split is too small.
-        """
-        extractor = load_extractor(config.evaluation)
-        reference = Reference.of(splits.train, splits.validation, extractor, config.distance)
-        return cls(splits.train, splits.validation, reference, extractor)
+    @property
+    def copies(self) -> Copies:
+        """How near to the training images others come."""
+        assert self.reference.copies is not None
+        return self.reference.copies
 
 
 def load_materials(
-    config: TrialConfig, threads: int, progress: Progress | None = None
+    config: TrialConfig,
+    threads: int,
+    progress: Progress | None = None,
+    references: Path | None = None,
 ) -> tuple[Splits, Materials]:
     """Loads the data of a configuration and prepares what it is scored with.
 
     Args:
         threads: as many as a trial has; the reference is part of every score, and the number of
             threads decides how its sums are rounded.
+        references: folder in which references are kept; None keeps none.
+
+    Raises:
+        InputError: the data or the extractor's weights cannot be used, or a split is too small.
     """
     torch.set_num_threads(threads)
     splits = load_splits(config.data, config.model, progress)
-    return splits, Materials.prepare(config, splits)
+    return splits, materials_of(config, splits, references)
+
+
+def materials_of(
+    config: TrialConfig, splits: Splits, references: Path | None, confirming: bool = False
+) -> Materials:
+    """What trials are given of the splits.
+
+    Args:
+        references: folder in which references are kept; None keeps none.
+        confirming: whether the test split is what is scored against.
+
+    Raises:
+        InputError: the extractor's weights cannot be used, or a split is too small.
+    """
+    extractor, space = load_extractor(config.evaluation), config.evaluation.neighbors
+    heldout = splits.test if confirming else splits.validation
+
+    def measure() -> Measured:
+        return Measured.of(heldout[:], splits.train, extractor, space)
+
+    if references is None:
+        measured = measure()
+    else:
+        data = f"{splits.digest}, {'test' if confirming else 'validation'} split"
+        measured = kept(reference_file(references, data, extractor, space), measure)
+    reference = Reference(splits.train.shape[1:], splits.train, extractor, measured)
+    return Materials(splits.train, splits.validation, heldout, reference)
 
 
 def device_for(resources: Resources) -> torch.device:
@@ -76,15 +119,30 @@ def device_for(resources: Resources) -> torch.device:
     return torch.device("cuda" if resources.gpu > 0 else "cpu")
 
 
+def bound_memory(resources: Resources) -> None:
+    """Lets this process take no more of its GPU than the trial's share, so that others fit."""
+    if 0 < resources.gpu < 1:
+        torch.cuda.set_per_process_memory_fraction(resources.gpu)
+
+
 class Trial:
     """Trains one configuration and scores it when asked to."""
 
-    def __init__(self, config: TrialConfig, materials: Materials, device: torch.device) -> None:
+    def __init__(
+        self,
+        config: TrialConfig,
+        materials: Materials,
+        device: torch.device,
+        network: Network | None = None,
+        part: Part = WHOLE,
+    ) -> None:
         self.config = config
         self.materials = materials
-        materials.extractor.to(device)
-        self.trainer = Trainer(config, materials.train, device)
+        materials.reference.to(device)
+        self.trainer = Trainer(config, materials.train, device, network, part)
         self.seconds = 0.0
+        self._saved_at = time.monotonic()
+        self._save_cost = 0.0
 
     @property
     def images_seen(self) -> int:
@@ -109,61 +167,70 @@ class Trial:
             Diverged: the training loss is not finite.
         """
         start = time.monotonic()
-        self.trainer.check_finite()
-        model, scheduler = self.trainer.ema_model, self.trainer.scheduler
-        settings = self.config.evaluation
-        shape = tuple(self.trainer.images.shape[1:])
-        noise = latents(settings.latents, settings.samples, shape)
-        images = sample(model, scheduler, noise, settings.steps)
-        train_loss = denoising_loss(model, scheduler, self.trainer.images)
-        validation_loss = denoising_loss(
-            model, scheduler, self.materials.validation.to(self.trainer.device)
-        )
+        trainer, settings = self.trainer, self.config.evaluation
+        statistics = trainer.statistics()
+        decay, validation = trainer.choose_average(self.materials.validation)
+        if self.materials.heldout is not self.materials.validation:
+            validation = trainer.loss_of_average(self.materials.heldout)
+        train = trainer.loss_of_average(self.materials.train)
+        gaps = (validation - train) / train
+        bands = range(1, len(gaps) + 1)
+        ended = self.images_seen >= self.config.training.images
+        images = self.denoise(settings.samples if ended else settings.samples_at_rungs)
         scores = {
-            **self.materials.reference.score(images, self.materials.extractor),
-            "heldout_memorized_fraction": self.materials.reference.heldout_memorized_fraction,
-            "validation_loss": validation_loss,
-            "train_loss": train_loss,
-            "loss_gap": (validation_loss - train_loss) / train_loss,
+            **self.materials.reference.score(images),
+            "validation_loss": validation.mean().item(),
+            "train_loss": train.mean().item(),
+            "loss_gap": (validation.mean() / train.mean() - 1).item(),
+            **{f"validation_loss_band_{i}": validation[i - 1].item() for i in bands},
+            **{f"loss_gap_band_{i}": gaps[i - 1].item() for i in bands},
+            "ema": decay,
+            **statistics,
         }
         self.seconds += time.monotonic() - start
         return scores, images
 
-    def save_checkpoint(self, folder: Path) -> None:
-        """Keeps all that the rest of the training depends on."""
-        folder.mkdir(parents=True, exist_ok=True)
-        with replacing(folder / CHECKPOINT) as file:
-            torch.save({"trainer": self.trainer.state_dict(), "seconds": self.seconds}, file)
+    def denoise(self, samples: int, steps: int | None = None) -> torch.Tensor:
+        """Images `(samples, C, H, W) uint8` of the averaged weights, from the study's latents.
 
-    def load_checkpoint(self, folder: Path) -> None:
-        """Goes on from the checkpoint in `folder`, if there is one that can be read.
-
-        Starting over instead takes longer and gives the same to the bit.
+        Args:
+            steps: of the sampler; as the configuration says if left out.
         """
-        path = folder / CHECKPOINT
-        try:
-            state: dict[str, Any] = torch.load(
-                path, map_location=self.trainer.device, weights_only=True
-            )
-        except FileNotFoundError:
-            return
-        except (RuntimeError, EOFError, ValueError, OSError, UnpicklingError) as error:
-            log.warning("%s cannot be read (%s); the trial starts over", path, error)
-            return
-        self.trainer.load_state_dict(state["trainer"])
-        self.seconds = state["seconds"]
+        settings, network = self.config.evaluation, self.trainer.network
+        shape = tuple(self.materials.train.shape[1:])
+        noise = latents(settings.latents, samples, shape).to(network.device)
+        scheduler = sampling_scheduler(settings.sampler, self.trainer.scheduler)
+        return sample(network.predict_averaged, scheduler, noise, steps or settings.steps)
+
+    def nearest_pairs(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Those of generated `images` most like a training image, and these, most alike first."""
+        found = self.materials.reference.nearest(images)
+        alike = distance_ratios(found).argsort(stable=True)[:_PAIRS]
+        return images[alike], self.materials.train[found.target[alike, 0]]
+
+    def save(self, folder: Path) -> None:
+        """Keeps all that the rest of the training depends on."""
+        start = time.monotonic()
+        save_checkpoint(folder, {"trainer": self.trainer.state_dict(), "seconds": self.seconds})
+        self._saved_at = time.monotonic()
+        self._save_cost = self._saved_at - start
+
+    def save_if_cheap(self, folder: Path) -> None:
+        """The same, unless it would cost more than `CHECKPOINT_SHARE` of the time since."""
+        if self._save_cost <= CHECKPOINT_SHARE * (time.monotonic() - self._saved_at):
+            self.save(folder)
+
+    def load(self, folder: Path) -> None:
+        """Goes on from the checkpoint in `folder`, if there is one that is whole."""
+        state = load_checkpoint(folder)
+        if state is not None:
+            self.trainer.load_state_dict(state["trainer"])
+            self.seconds = state["seconds"]
 
     def save_model(self, folder: Path) -> None:
         """Keeps the averaged weights: what `export` makes a pipeline of."""
         folder.mkdir(parents=True, exist_ok=True)
-        state = {k: v.contiguous().cpu() for k, v in self.trainer.ema_model.state_dict().items()}
+        weights = self.trainer.network.averaged.state_dict()
+        # Copies, since two names may share one tensor, which the format does not allow.
+        state = {name: w.cpu().clone().contiguous() for name, w in weights.items()}
         write_atomically(folder / MODEL, save(state))
-
-
-def save_sheet(images: torch.Tensor, path: Path) -> None:
-    """A PNG of the first images, eight in a row."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    factor = max(1, _SHEET_SIDE // images.shape[-1])
-    enlarged = images[:_SHEET].repeat_interleave(factor, 2).repeat_interleave(factor, 3)
-    grid = make_grid(enlarged, nrow=8, padding=2, pad_value=255)
-    write_atomically(path, bytes(encode_png(grid).numpy().tobytes()))

@@ -1,11 +1,13 @@
 """The study file: what a user may write, read and validated. Imports no other room."""
 
-from tune_diffreg.study.file import read_study, read_yaml
+from tune_diffreg.study.file import parse_overrides, read_study, read_yaml
+from tune_diffreg.study.objective import Bound, Objective
 from tune_diffreg.study.sections import (
     Augmentation,
     Data,
     Diffusion,
     Evaluation,
+    Extractor,
     Model,
     Optimizer,
     Regularization,
@@ -13,15 +15,18 @@ from tune_diffreg.study.sections import (
     Training,
     TrialConfig,
 )
-from tune_diffreg.study.space import Distribution
-from tune_diffreg.study.study import Halving, Objective, Resources, Search, Study
+from tune_diffreg.study.space import Distribution, override
+from tune_diffreg.study.study import Confirmation, Halving, Resources, Search, Study
 
 __all__ = [
     "Augmentation",
+    "Bound",
+    "Confirmation",
     "Data",
     "Diffusion",
     "Distribution",
     "Evaluation",
+    "Extractor",
     "Halving",
     "Model",
     "Objective",
@@ -33,6 +38,8 @@ __all__ = [
     "Study",
     "Training",
     "TrialConfig",
+    "override",
+    "parse_overrides",
     "read_study",
     "read_yaml",
 ]

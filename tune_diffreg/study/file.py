@@ -69,7 +69,7 @@ def read_study(path: Path, overrides: Iterable[str] = ()) -> Study:
     """
     content = read_yaml(path)
     try:
-        content = override(content, dict(_parse_override(text) for text in overrides))
+        content = override(content, parse_overrides(overrides))
         return Study.model_validate(content)
     except ValidationError as error:
         raise InputError(f"{path}: {explain(error)}{_hint(error)}") from None
@@ -83,6 +83,15 @@ _PARSING = (yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError, Rec
 
 def _parse(text: str) -> Any:
     return yaml.load(text, _Loader)
+
+
+def parse_overrides(texts: Iterable[str]) -> dict[str, Any]:
+    """Dotted path to value, of `key=value` texts.
+
+    Raises:
+        InputError: one is not of that form, or its value is not YAML.
+    """
+    return dict(_parse_override(text) for text in texts)
 
 
 def _parse_override(text: str) -> tuple[str, Any]:

@@ -5,17 +5,41 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from tune_diffreg.study import scores
+
+
+def _is_factory(value: str) -> str:
+    if not re.fullmatch(r"[\w.]+:\w+", value):
+        raise ValueError(f"factory must be 'package.module:function', found {value!r}")
+    return value
+
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Images = Annotated[int, Field(ge=1, le=10**15)]
+Decay = Annotated[float, Field(ge=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**62)]
+Factory = Annotated[str, AfterValidator(_is_factory)]
 
 
 def _list_to_tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
+
+
+def _decays(value: Any) -> Any:
+    values = value if isinstance(value, list | tuple) else [value]
+    if not values:
+        raise ValueError("is an empty list; give one decay or several")
+    for decay in values:
+        if isinstance(decay, bool) or not isinstance(decay, int | float) or not 0 <= decay < 1:
+            raise ValueError(f"each decay must be at least 0 and below 1, found {decay!r}")
+    if len(set(values)) < len(values):
+        raise ValueError(f"the decays must differ, found {values!r}")
+    return _list_to_tuple(value)
 
 
 class Settings(BaseModel):
@@ -31,6 +55,11 @@ class Data(Settings):
     path: str | None = Field(
         None, description="folder of the images (image_folder) or of the downloaded set (cifar10)"
     )
+    cache: Annotated[str, Field(min_length=1)] | None = Field(
+        None,
+        description="image_folder only: file to keep the resized images in; they are read from it "
+        "as they are needed, so that a set may be larger than memory; null keeps them in memory",
+    )
     train: Images = Field(description="number of training images")
     validation: Images = Field(description="number of images that the search is scored against")
     test: Images = Field(description="number of images that the search never sees")
@@ -40,29 +69,61 @@ class Data(Settings):
     def _path_where_needed(self) -> Self:
         if self.source != "digits" and self.path is None:
             raise ValueError(f"source {self.source!r} needs 'path', the folder that holds it")
+        if self.cache is not None and self.source != "image_folder":
+            raise ValueError(f"source {self.source!r} is in memory anyway and takes no 'cache'")
         return self
 
 
+_OF_THE_UNET = (
+    "block_out_channels", "down_block_types", "up_block_types", "layers_per_block",
+    "attention_head_dim", "norm_num_groups",
+)  # fmt: skip
+
+
 class Model(Settings):
-    """Arguments of diffusers' `UNet2DModel`, by its own names."""
+    """Arguments of diffusers' `UNet2DModel`, by its own names, or a model of one's own."""
 
     in_channels: Literal[1, 3] = Field(description="1 for grayscale, 3 for RGB")
     sample_size: int = Field(ge=4, description="side of the square images, pixels")
     block_out_channels: Annotated[tuple[Images, ...], BeforeValidator(_list_to_tuple)] = Field(
-        description="channels at each resolution, finest first"
+        (), description="channels at each resolution, finest first; required without a factory"
     )
     down_block_types: Annotated[
         tuple[Literal["DownBlock2D", "AttnDownBlock2D"], ...], BeforeValidator(_list_to_tuple)
-    ] = Field(description="one a resolution, finest first")
+    ] = Field((), description="one a resolution, finest first; required without a factory")
     up_block_types: Annotated[
         tuple[Literal["UpBlock2D", "AttnUpBlock2D"], ...], BeforeValidator(_list_to_tuple)
-    ] = Field(description="one a resolution, coarsest first")
+    ] = Field((), description="one a resolution, coarsest first; required without a factory")
     layers_per_block: int = Field(2, ge=1, description="residual blocks at each resolution")
     attention_head_dim: int = Field(8, ge=1, description="channels of an attention head")
     norm_num_groups: int = Field(32, ge=1, description="groups of the group normalisation")
+    factory: Factory | None = Field(
+        None,
+        description="package.module:function that is called with in_channels, sample_size and "
+        "`arguments` and returns the model; none of the U-Net's keys goes with it",
+    )
+    arguments: dict[str, Any] = Field(
+        default_factory=dict,
+        description="keyword arguments of the factory; a baseline may set them as a whole",
+    )
+
+    @property
+    def unet_arguments(self) -> dict[str, Any]:
+        """What `UNet2DModel` is built with."""
+        return self.model_dump(exclude={"factory", "arguments"})
 
     @model_validator(mode="after")
-    def _shapes_fit(self) -> Self:
+    def _unet_or_factory(self) -> Self:
+        if self.factory is None:
+            if self.arguments:
+                raise ValueError("arguments are those of a factory, and there is no factory")
+            return self._require_fitting_shapes()
+        for key in _OF_THE_UNET:
+            if getattr(self, key) != type(self).model_fields[key].default:
+                raise ValueError(f"{key} is the U-Net's; a factory takes `arguments`")
+        return self
+
+    def _require_fitting_shapes(self) -> Self:
         levels = len(self.block_out_channels)
         if not levels or {len(self.down_block_types), len(self.up_block_types)} != {levels}:
             raise ValueError(
@@ -100,21 +161,43 @@ class Schedule(Settings):
         "cosine", description="noise schedule; hybrid blends linear and cosine in log-SNR"
     )
     blend: Fraction = Field(0.5, description="hybrid only: 0 is linear, 1 is cosine")
+    shift: float = Field(
+        0.0,
+        ge=-4,
+        le=4,
+        description="added to log-SNR at every step; below 0 there is more noise, as larger images "
+        "need (2 ln(64/side) in simple diffusion, Hoogeboom et al. 2023)",
+    )
 
 
 class Diffusion(Settings):
-    timesteps: int = Field(1000, ge=2, le=10_000, description="steps of the forward process")
+    timesteps: int = Field(1000, ge=4, le=10_000, description="steps of the forward process")
     prediction_type: Literal["epsilon", "v_prediction"] = Field(
         "epsilon", description="what the network predicts"
     )
     schedule: Schedule = Field(default_factory=Schedule)
+    loss_weighting: Literal["uniform", "min_snr"] = Field(
+        "uniform",
+        description="of the training loss over noise levels; min_snr after Hang et al. 2023",
+    )
+    min_snr_gamma: Annotated[float, Field(gt=0)] = Field(
+        5.0, description="min_snr only: SNR above which a noise level is weighted down"
+    )
 
 
 class Regularization(Settings):
     residual_dropout: float = Field(0.0, ge=0, lt=1, description="dropout in residual blocks")
     attention_dropout: float = Field(0.0, ge=0, lt=1, description="dropout on attention outputs")
+    attention_weight_dropout: float = Field(
+        0.0, ge=0, lt=1, description="dropout on attention weights"
+    )
     stochastic_depth: Fraction = Field(
         0.0, description="probability that an image skips a residual branch"
+    )
+    depth_profile: Literal["constant", "linear"] = Field(
+        "constant",
+        description="stochastic depth of the branches: the same, or growing from the first to the "
+        "last, which has the probability given",
     )
 
 
@@ -126,8 +209,21 @@ class Augmentation(Settings):
     crop: float = Field(
         0.0, ge=0, le=0.9, description="largest part of the side that a random crop removes"
     )
+    rotate: float = Field(0.0, ge=0, le=180, description="largest turn, degrees")
     color_jitter: Fraction = Field(
-        0.0, description="strength of brightness, contrast and (RGB) saturation changes"
+        0.0, description="strength of brightness, contrast and (RGB) saturation changes alike"
+    )
+    brightness: Fraction = Field(0.0, description="strength of brightness changes, on top")
+    contrast: Fraction = Field(0.0, description="strength of contrast changes, on top")
+    saturation: Fraction = Field(0.0, description="strength of saturation changes (RGB), on top")
+    hue: float = Field(0.0, ge=0, le=0.5, description="largest turn of the colours (RGB), in turns")
+    probability: Fraction = Field(
+        1.0, description="that an image is given each of the above, mirroring aside"
+    )
+    conditional: bool = Field(
+        False,
+        description="tells the network what was done to each image, so that it need not learn to "
+        "generate it; sampling asks for images as they are",
     )
 
 
@@ -143,22 +239,78 @@ class Optimizer(Settings):
 
 
 class Training(Settings):
-    batch_size: Images = Field(32, description="images a step")
+    batch_size: Images = Field(32, description="images a step; a training ends with a whole batch")
     images: Images = Field(description="full length of a training, in images seen")
-    ema: float = Field(0.999, ge=0, lt=1, description="decay a step of the averaged weights")
+    ema: Annotated[Decay | tuple[Decay, ...], BeforeValidator(_decays)] = Field(
+        0.999,
+        description="decay a step of the averaged weights; of several, that with the lowest "
+        "validation loss is taken at each report",
+    )
     seed: Seed = Field(0, description="initial weights and every draw of the training")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="of the network alone; auto: bf16 on a GPU, fp32 on a CPU"
+    )
+    compile: bool | None = Field(
+        None, description="torch.compile with CUDA graphs; null: on a GPU, not on a CPU"
+    )
+
+    @property
+    def decays(self) -> tuple[float, ...]:
+        """The EMA decays, at least one."""
+        return self.ema if isinstance(self.ema, tuple) else (self.ema,)
+
+
+class Extractor(Settings):
+    """A feature extractor of one's own."""
+
+    factory: Factory = Field(
+        description="package.module:function that returns the network; the scores bear the "
+        "function's name"
+    )
+
+    @property
+    def name(self) -> str:
+        return self.factory.split(":")[1]
 
 
 class Evaluation(Settings):
-    features: Literal["digits_cnn", "inception", "pixels"] = Field(
-        description="feature extractor of the Fréchet distance"
+    features: Literal["digits_cnn", "inception", "dinov2", "clip", "pixels"] | Extractor = Field(
+        description="feature extractor of the Fréchet distance; or {factory: "
+        "'package.module:function'}, which returns a torch.nn.Module from images (N, C, H, W) "
+        "uint8 to features (N, D)"
     )
     weights: str | None = Field(
-        None, description="inception only: file of the weights; null looks in torch's cache"
+        None,
+        description="inception, dinov2, clip: file of the weights; null looks in torch hub's cache",
     )
-    samples: int = Field(512, ge=2, description="images generated for a score")
-    steps: int = Field(20, ge=1, description="DDIM steps a generated image")
+    neighbors: Literal["pixels", "features"] = Field(
+        "pixels", description="what memorisation measures distances to training images in"
+    )
+    samples: int = Field(512, ge=10, description="images generated for a score")
+    rung_samples: Annotated[int, Field(ge=10)] | None = Field(
+        None, description="at most so many at rungs before the last; null: as many"
+    )
+    sampler: Literal["ddim", "dpmsolver++", "heun"] = Field(
+        "ddim", description="deterministic sampler; heun calls the network twice a step"
+    )
+    steps: int = Field(20, ge=1, description="steps of the sampler")
     latents: Seed = Field(0, description="generated image i starts from seed `latents` + i")
+
+    @model_validator(mode="after")
+    def _weights_where_they_are_read(self) -> Self:
+        if self.weights is not None and self.features not in ("inception", "dinov2", "clip"):
+            raise ValueError(f"features {self.feature_name!r} takes no 'weights'")
+        return self
+
+    @property
+    def samples_at_rungs(self) -> int:
+        """Images generated at a rung before the last."""
+        return min(self.rung_samples or self.samples, self.samples)
+
+    @property
+    def feature_name(self) -> str:
+        """What the scores that depend on the extractor are named after."""
+        return self.features if isinstance(self.features, str) else self.features.name
 
 
 class TrialConfig(Settings):
@@ -183,20 +335,18 @@ class TrialConfig(Settings):
             )
         if self.data.source == "cifar10" and self.model.in_channels != 3:
             raise ValueError("cifar10 is RGB: data.source 'cifar10' needs model.in_channels 3")
-        if self.diffusion.timesteps % self.evaluation.steps:
+        steps, timesteps = self.evaluation.steps, self.diffusion.timesteps
+        if self.evaluation.sampler == "ddim" and timesteps % steps:
             raise ValueError(
-                f"evaluation.steps {self.evaluation.steps} must divide diffusion.timesteps "
-                f"{self.diffusion.timesteps}"
+                f"evaluation.steps {steps} must divide diffusion.timesteps {timesteps}"
+            )
+        if steps > timesteps:
+            raise ValueError(
+                f"evaluation.steps {steps} is more than diffusion.timesteps {timesteps}"
             )
         return self
 
     @property
     def distance(self) -> str:
         """Name of the Fréchet distance: `fid` is reserved for Inception's features."""
-        features = self.evaluation.features
-        return "fid" if features == "inception" else f"fd_{features}"
-
-    @property
-    def score_names(self) -> tuple[str, ...]:
-        """The scores of a trial that can be an objective or a constraint; less is better."""
-        return (self.distance, "memorized_fraction", "validation_loss", "train_loss", "loss_gap")
+        return scores.distance(self.evaluation.feature_name)

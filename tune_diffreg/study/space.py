@@ -36,7 +36,9 @@ class Distribution(BaseModel):
             if not self.choices:
                 raise ValueError("choices is empty")
             if not all(isinstance(choice, Value) for choice in self.choices):
-                raise ValueError("choices must be numbers, texts, true, false or null")
+                raise ValueError(
+                    "choices must be numbers, texts, true, false or null; a list cannot be searched"
+                )
             return self
         if self.low is None or self.high is None:
             raise ValueError("give low and high, or choices")
@@ -117,6 +119,17 @@ def override(config: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, 
     return result
 
 
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested sections as dotted paths: the converse of `override`."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, dict):
+            flat.update(flatten(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
 def value_at(config: BaseModel, path: str) -> Any:
     """The value of the setting at a dotted path."""
     value: Any = config
@@ -146,7 +159,7 @@ def takes_float(model: type[BaseModel], path: str) -> bool | None:
         fields = getattr(annotation, "model_fields", {})
         if part not in fields:
             hint = did_you_mean(part, list(fields))
-            raise ValueError(f"there is no setting {path!r}{hint}")
+            raise ValueError(f"a trial has no single setting {path!r}{hint}")
         annotation = fields[part].annotation
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return None

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
 from tune_diffreg.errors import explain
+from tune_diffreg.study import scores
+from tune_diffreg.study.effect import require_effect
+from tune_diffreg.study.objective import Objective
 from tune_diffreg.study.sections import Images, Seed, Settings, TrialConfig
 from tune_diffreg.study.space import (
     Distribution,
@@ -23,7 +26,8 @@ from tune_diffreg.study.space import (
 _EQUAL_IN_ALL_TRIALS = ("training.images", "model.sample_size", "model.in_channels")
 
 # The storage folder holds these beside the studies.
-_RESERVED_NAMES = ("mlflow.db", "mlflow-artifacts")
+_CONDITIONAL = "augmentation.conditional"
+_RESERVED_NAMES = ("mlflow.db", "mlflow-artifacts", "references")
 
 
 class Search(Settings):
@@ -62,32 +66,6 @@ class Search(Settings):
     )
 
 
-class Bound(Settings):
-    max: float = Field(description="largest value that a feasible trial may have")
-
-
-class Objective(Settings):
-    metric: str = Field(description="score to minimise")
-    constraints: dict[str, Bound] = Field(
-        default_factory=dict, description="score -> {max: bound} that a trial must meet"
-    )
-
-    def violation(self, scores: Mapping[str, float]) -> float:
-        """How far a trial is from feasible: the excess over each bound, in units of the bound."""
-        return sum(
-            max(0.0, excess) / (abs(self.constraints[name].max) or 1.0)
-            for name, excess in self.excess(scores).items()
-        )
-
-    def excess(self, scores: Mapping[str, float]) -> dict[str, float]:
-        """Constraint -> score less its bound; 0 or less is feasible."""
-        return {name: scores[name] - bound.max for name, bound in self.constraints.items()}
-
-    def rank(self, scores: Mapping[str, float]) -> tuple[float, float]:
-        """Sorts trials from best to worst: feasible before infeasible, then by the metric."""
-        return self.violation(scores), scores[self.metric]
-
-
 class Halving(Settings):
     variant: Literal["stop", "promote"] = Field(
         "promote",
@@ -104,6 +82,13 @@ class Halving(Settings):
     most_controls: int = Field(
         16, ge=0, description="no more than this many; each costs a training of full length"
     )
+
+
+class Confirmation(Settings):
+    """What is repeated after the search, on the test split."""
+
+    finalists: int = Field(3, ge=1, description="best trials that are trained again")
+    seeds: int = Field(3, ge=2, description="fresh seeds for each of them and for each baseline")
 
 
 class Resources(Settings):
@@ -127,13 +112,17 @@ class Study(TrialConfig):
     search: Search
     objective: Objective
     halving: Halving | None = Field(None, description="null prunes nothing")
+    confirmation: Confirmation | None = Field(
+        default_factory=Confirmation,
+        description="null confirms nothing, and the answer is the best of noisy trials",
+    )
     resources: Resources = Field(default_factory=Resources)
     tracking: Tracking = Field(default_factory=Tracking)
 
     @model_validator(mode="after")
     def _search_fits(self) -> Self:
         if self.name in _RESERVED_NAMES:
-            raise ValueError(f"name: {self.name!r} is taken by the tracking store")
+            raise ValueError(f"name: {self.name!r} is taken by what studies share")
         if not self.search.space:
             raise ValueError("search.space is empty; name at least one setting to vary")
         if len(self.search.baselines) > self.search.trials:
@@ -141,17 +130,17 @@ class Study(TrialConfig):
                 f"search.trials {self.search.trials} leaves no room for "
                 f"{len(self.search.baselines)} baselines"
             )
-        for metric in (self.objective.metric, *self.objective.constraints):
-            if metric not in self.score_names:
+        features = self.evaluation.feature_name
+        _require_known("metric", self.objective.metric, scores.minimized(features), features)
+        for name, bound in self.objective.constraints.items():
+            _require_known("constraints", name, scores.all_of(features), features)
+            if bound.over_heldout is not None and name not in scores.OF_HELDOUT:
                 raise ValueError(
-                    f"objective: no score {metric!r} with evaluation.features "
-                    f"{self.evaluation.features!r}; there are {', '.join(self.score_names)}"
+                    f"objective.constraints.{name}: over_heldout is for "
+                    f"{' and '.join(scores.OF_HELDOUT)}"
                 )
-        if self.halving is not None and self.halving.first_rung >= self.training.images:
-            raise ValueError(
-                f"halving.first_rung {self.halving.first_rung} must lie below training.images "
-                f"{self.training.images}"
-            )
+        self._check_rungs()
+        self._check_budget()
         for path, distribution in self.search.space.items():
             self._check_searchable(path)
             self._check_distribution(path, distribution)
@@ -160,6 +149,7 @@ class Study(TrialConfig):
                     raise ValueError(f"search.space.{path}: 'when' names {key!r}, not searched")
                 if not all(self.search.space[key].contains(v) for v in as_list(wanted)):
                     raise ValueError(f"search.space.{path}: {key} can never be {wanted!r}")
+        require_effect(self, self.search.space, self.objective.metric)
         list(self.search_order())
         self._check_model_choices()
         for name, overrides in self.search.baselines.items():
@@ -167,6 +157,27 @@ class Study(TrialConfig):
                 self._check_searchable(path)
             self._check_override(f"search.baselines.{name}", overrides)
         return self
+
+    def _check_budget(self) -> None:
+        needed, allowed = self.confirmation_images, self.search.images
+        if allowed is not None and needed >= allowed:
+            raise ValueError(
+                f"search.images {allowed:,} leaves nothing for the search: confirmation needs "
+                f"{needed:,}; raise it, or lower confirmation.finalists or confirmation.seeds"
+            )
+
+    def _check_rungs(self) -> None:
+        first = self.halving.first_rung if self.halving else self.training.images
+        if self.training.batch_size > first:
+            raise ValueError(
+                f"training.batch_size {self.training.batch_size} is more than the first rung has, "
+                f"{first} images"
+            )
+        if self.halving is not None and self.halving.first_rung >= self.training.images:
+            raise ValueError(
+                f"halving.first_rung {self.halving.first_rung} must lie below training.images "
+                f"{self.training.images}"
+            )
 
     def _check_searchable(self, path: str) -> None:
         section = path.split(".", maxsplit=1)[0]
@@ -188,9 +199,13 @@ class Study(TrialConfig):
 
     def _check_model_choices(self) -> None:
         """Settings of the model depend on each other: every combination has to be possible."""
-        paths = [path for path in self.search.space if path.startswith("model.")]
+        for values in self._model_combinations():
+            self._check_override("search.space", values)
+
+    def _model_combinations(self) -> Iterator[dict[str, Any]]:
+        paths = [p for p in self.search.space if p.startswith("model.") or p == _CONDITIONAL]
         for values in itertools.product(*(self.search.space[p].extremes() for p in paths)):
-            self._check_override("search.space", dict(zip(paths, values, strict=True)))
+            yield dict(zip(paths, values, strict=True))
 
     def _check_override(self, where: str, overrides: Mapping[str, Any]) -> None:
         try:
@@ -212,11 +227,29 @@ class Study(TrialConfig):
         values = {path: value_at(config, path) for path in self.search_order()}
         return {p: v for p, v in values.items() if self.search.space[p].applies(values)}
 
+    def networks(self) -> list[TrialConfig]:
+        """A configuration for each network that a trial may train, in no order that matters."""
+        found: dict[str, TrialConfig] = {}
+        for values in (*self._model_combinations(), *self.search.baselines.values()):
+            config = self.trial_config(values)
+            found.setdefault(repr((config.model, config.augmentation.conditional)), config)
+        return list(found.values())
+
+    @property
+    def confirmation_images(self) -> int:
+        """Images seen in confirmation, at most; a search leaves as many over."""
+        if self.confirmation is None:
+            return 0
+        candidates = self.confirmation.finalists + len(self.search.baselines)
+        return candidates * self.confirmation.seeds * self.training.images
+
     @property
     def most_images(self) -> int:
         """Images seen in a search that prunes nothing, or what it may spend."""
         whole = self.search.trials * self.training.images
-        return min(whole, self.search.images or whole)
+        if self.search.images is None:
+            return whole
+        return min(whole, self.search.images - self.confirmation_images)
 
     def rungs(self) -> tuple[int, ...]:
         """Milestones in images seen, rising; the last is the full length."""
@@ -242,3 +275,11 @@ class Study(TrialConfig):
                 done.add(path)
                 del waiting[path]
                 yield path
+
+
+def _require_known(key: str, score: str, known: Sequence[str], features: str) -> None:
+    if score not in known:
+        raise ValueError(
+            f"objective.{key}: no score {score!r} with evaluation.features {features!r}; there are "
+            f"{', '.join(known)}"
+        )

@@ -2,6 +2,9 @@
 
 from tune_diffreg.terminal.live import Display, main_scores, open_display
 from tune_diffreg.terminal.tables import (
+    comparison_table,
+    confirmation_table,
+    judgement_table,
     plan_table,
     repeat_table,
     result_table,
@@ -11,6 +14,9 @@ from tune_diffreg.terminal.tables import (
 
 __all__ = [
     "Display",
+    "comparison_table",
+    "confirmation_table",
+    "judgement_table",
     "main_scores",
     "open_display",
     "plan_table",

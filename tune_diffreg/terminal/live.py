@@ -14,7 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from tune_diffreg.results import TrialRecord
+from tune_diffreg.results import Repetition, TrialRecord
 from tune_diffreg.results.journal import Event
 from tune_diffreg.study import Study
 from tune_diffreg.terminal.board import Board
@@ -33,9 +33,14 @@ class Display(Protocol):
     def __exit__(self, *exception: Any) -> None: ...
 
 
-def open_display(study: Study, records: dict[str, TrialRecord], console: Console) -> Display:
+def open_display(
+    study: Study,
+    records: dict[str, TrialRecord],
+    console: Console,
+    runs: dict[str, Repetition] | None = None,
+) -> Display:
     """The live display where there is a terminal, plain lines where there is none."""
-    board = Board(study, records)
+    board = Board(study, records, runs)
     return LiveDisplay(board, console) if console.is_terminal else PlainDisplay(board, console)
 
 
@@ -87,7 +92,7 @@ class LiveDisplay:
     def __call__(self, event: Event) -> None:
         with self._lock:
             self._board.note(event)
-        if event["event"] in ("end", "interrupt"):
+        if event["event"] in ("end", "repeated", "repeat_failed", "interrupt"):
             self._live.console.print(line(self._board, event))
 
     def _render(self) -> RenderableType:
@@ -113,7 +118,11 @@ class LiveDisplay:
         clock = f"{duration(elapsed)} so far" + (
             f", about {duration(left)} left" if left is not None else ""
         )
-        return Group(head, *best_lines(board), images, Text(clock), self._running())
+        lines = best_lines(board)
+        if board.repetitions:
+            done = sum(run.state != "running" for run in board.repetitions.values())
+            lines.append(f"confirming on fresh seeds: {done} of {board.most_repetitions} done")
+        return Group(head, *lines, images, Text(clock), self._running())
 
     def _running(self) -> Table:
         study = self._board.study
@@ -129,6 +138,10 @@ class LiveDisplay:
                 score(metric, record.scores.get(metric)),
                 score("memorized_fraction", record.scores.get("memorized_fraction")),
             )
+        for run, images in self._board.repeating[: max(0, _ROWS - len(running))]:
+            label = self._board.records[run.trial].label
+            seen = f"{images:,} / {study.training.images:,}"
+            table.add_row(f"{label}, fresh seed {run.number}", seen, "", "")
         if len(running) > _ROWS:
             table.add_row(f"and {len(running) - _ROWS} more")
         return table
@@ -193,12 +206,32 @@ def _ended(board: Board, event: Event) -> str:
     return f"{record.label} {record.state} at {record.images:,} images: {scores}{best}"
 
 
+def _repeating(board: Board, event: Event) -> str:
+    return f"{_repetition(board, event)} started: a fresh seed, scored on the test split"
+
+
+def _repeated(board: Board, event: Event) -> str:
+    return f"{_repetition(board, event)}: {main_scores(board.study, event['scores'])}"
+
+
+def _repeat_failed(board: Board, event: Event) -> str:
+    return f"{_repetition(board, event)} failed: {event['reason']}"
+
+
+def _repetition(board: Board, event: Event) -> str:
+    run = board.repetitions[event["run"]]
+    return f"confirming {board.records[run.trial].label}, seed {run.number}"
+
+
 _LINES: dict[str, Callable[[Board, Event], str | None]] = {
     "start": _started,
     "report": _reported,
     "promote": _promoted,
     "interrupt": _interrupted,
     "end": _ended,
+    "repeat": _repeating,
+    "repeated": _repeated,
+    "repeat_failed": _repeat_failed,
 }
 
 

@@ -6,14 +6,17 @@ from typing import Any
 
 from rich.table import Table
 
-from tune_diffreg.results import TrialRecord, compared, comparison_rows
+from tune_diffreg.results import TrialRecord, compared, comparison_rows, confirmation_rows
+from tune_diffreg.results.verdict import interval
 from tune_diffreg.study import Study
-from tune_diffreg.words import duration, score, score_name
+from tune_diffreg.words import constraint, duration, score, score_name, setting, within
 
 
-def result_table(study: Study, records: dict[str, TrialRecord]) -> Table:
-    """Baselines against the best trial."""
-    columns = compared(study, records)
+def result_table(
+    study: Study, records: dict[str, TrialRecord], chosen: TrialRecord | None = None
+) -> Table:
+    """Baselines against the best trial, or what confirmation chose."""
+    columns = compared(study, records, chosen)
     table = Table(
         caption=f"{score_name(study.objective.metric)}, {study.evaluation.samples} samples "
         "against the validation split; less is better",
@@ -25,6 +28,21 @@ def result_table(study: Study, records: dict[str, TrialRecord]) -> Table:
     rows = comparison_rows(study, [record for _, record in columns])
     for index, (name, cells) in enumerate(rows):
         table.add_row(name, *cells, end_section=index == len(study.search.space) - 1)
+    return table
+
+
+def confirmation_table(study: Study, confirmation: dict[str, Any]) -> Table:
+    """Finalists and baselines on fresh seeds and the test split."""
+    head, *rows = confirmation_rows(study, confirmation)
+    table = Table(
+        caption=f"means of {confirmation['seeds']} fresh seeds on the test split, "
+        f"{confirmation['samples']} samples, with 95 % intervals",
+        caption_justify="left",
+    )
+    for title in head:
+        table.add_column(title, justify="right" if title else "left")
+    for row in rows:
+        table.add_row(*row)
     return table
 
 
@@ -54,10 +72,7 @@ def plan_table(plan: dict[str, Any]) -> Table:
     """What `check` found, a row a fact."""
     table = Table.grid(padding=(0, 2))
     rungs = ", ".join(f"{rung:,}" for rung in plan["rungs"])
-    bounds = ", ".join(
-        f"{score_name(name, short=True)} at most {score(name, bound)}"
-        for name, bound in plan["constraints"].items()
-    )
+    bounds = ", ".join(constraint(name, bound) for name, bound in plan["constraints"].items())
     chance = score("heldout_memorized_fraction", plan["heldout_memorized_fraction"])
     table.add_row("study", plan["study"])
     table.add_row("trials", f"{plan['trials']}, baselines {', '.join(plan['baselines']) or 'none'}")
@@ -70,11 +85,27 @@ def plan_table(plan: dict[str, Any]) -> Table:
         table.add_row("until", f"{' or '.join(budget)} are spent".replace("images", "images seen"))
     table.add_row("objective", f"{score_name(plan['objective'])}{'; ' if bounds else ''}{bounds}")
     table.add_row("by chance", f"{chance} of real held-out images count as memorised")
+    floor = score(plan["objective"], plan["floor"]["value"])
+    table.add_row("at best", f"{floor}: {plan['floor']['images']} real images against the others")
+    if plan["cost"]:
+        table.add_row("a trial", _cost(plan["cost"]))
     return table
 
 
-def repeat_table(before: dict[str, float], now: dict[str, float]) -> Table:
-    """The scores of the search beside those of a training that repeats it."""
+def _cost(cost: dict[str, Any]) -> str:
+    speed = f"{cost['images_per_second']:,.0f} images/s"
+    seconds = cost["training_seconds"] + cost["scoring_seconds"]
+    text = f"{speed}, {duration(seconds)} at full length, of it {cost['scoring_share']:.0%} scoring"
+    if cost["gpu_share"] is None:
+        return text
+    count = cost["trials_per_gpu"]
+    share = int(100 / count) / 100
+    packed = f"{count} such trials fit, with resources.gpu {share:g}" if count > 1 else ""
+    return f"{text}; memory: {cost['gpu_share']:.0%} of the GPU{'; ' if packed else ''}{packed}"
+
+
+def repeat_table(before: dict[str, float], now: dict[str, float], repeats: bool) -> Table:
+    """The scores of the search beside those of a training, which may be a repetition of it."""
     table = Table()
     for title in ("", "in the search", "now"):
         table.add_column(title, justify="right" if title else "left")
@@ -82,8 +113,49 @@ def repeat_table(before: dict[str, float], now: dict[str, float]) -> Table:
         table.add_row(
             score_name(name, short=True), score(name, before.get(name)), score(name, value)
         )
-    same = before == now
-    table.caption = "equal to the last bit" if same else "not equal to the last bit"
+    if repeats:
+        same = before == now
+        table.caption = "equal to the last bit" if same else "not equal to the last bit"
+    return table
+
+
+def comparison_table(found: dict[str, Any]) -> Table:
+    """Two studies or exports: settings in which they differ, scores, and confirmed ones."""
+    table = Table()
+    for title in ("", *(f"{n}: {t}" for n, t in zip(found["names"], found["trials"], strict=True))):
+        table.add_column(title, justify="right" if title else "left")
+    for path, values in found["settings"].items():
+        table.add_row(path, *(setting(value) for value in values))
+    table.add_section()
+    for name, values in found["scores"].items():
+        table.add_row(score_name(name, short=True), *(score(name, value) for value in values))
+    for name, both in found["confirmed"].items():
+        table.add_row(
+            f"{score_name(name, short=True)}, confirmed", *(interval(name, x) for x in both)
+        )
+    return table
+
+
+def judgement_table(found: dict[str, Any]) -> Table:
+    """The scores of `evaluate`, and what real images score."""
+    table = Table()
+    for title in ("", "these images", "real images"):
+        table.add_column(title, justify="right" if title else "left")
+    scores, floor = found["scores"], found["floor"]
+    distance = next(iter(scores))  # the Fréchet distance comes first
+    best = {distance: score(distance, floor["value"]) + f" ({floor['images']:,} images)"}
+    for name, value in scores.items():
+        if name.endswith("_se") or name.startswith("heldout_"):
+            continue
+        told = within(name, value, scores.get(f"{name}_se"))
+        heldout = scores.get(f"heldout_{name}")
+        real = best.get(name, "-" if heldout is None else score(name, heldout))
+        table.add_row(score_name(name), told, real)
+    train = "" if found["train"] is None else f", {found['train']:,} training images"
+    table.caption = (
+        f"{found['images']:,} images against {found['against']:,} real ones{train}; ± is one "
+        "standard error"
+    )
     return table
 
 

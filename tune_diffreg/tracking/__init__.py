@@ -1,7 +1,15 @@
 """Remembering: the journal's events in MLflow, delivered from a thread of their own."""
 
-from tune_diffreg.tracking.follower import Follower
-from tune_diffreg.tracking.ui import serve
+from tune_diffreg.tracking.follower import Follower, study_delivery, training_delivery
+from tune_diffreg.tracking.ui import pages, serve
 from tune_diffreg.tracking.uri import local_uri, tracking_uri
 
-__all__ = ["Follower", "local_uri", "serve", "tracking_uri"]
+__all__ = [
+    "Follower",
+    "local_uri",
+    "pages",
+    "serve",
+    "study_delivery",
+    "tracking_uri",
+    "training_delivery",
+]

@@ -8,51 +8,31 @@ by its key, step, time and value.
 from __future__ import annotations
 
 import json
-import logging
-import os
-from collections import defaultdict
-from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("MLFLOW_CONFIGURE_LOGGING", "false")
-# A dead server must not hold a delivery up for minutes; the follower tries again later.
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-
-from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, RunTag
-
-from tune_diffreg.results import StudyFolder, write_atomically
+from tune_diffreg.files import write_atomically
+from tune_diffreg.results import StudyFolder
+from tune_diffreg.results.confirmation import Repetition, apply_repetition, repeated_config
 from tune_diffreg.results.journal import Event, events_from
 from tune_diffreg.results.trials import TrialRecord, apply
-from tune_diffreg.study import Study
-from tune_diffreg.tracking.uri import tracking_uri
+from tune_diffreg.study import Study, TrialConfig
+from tune_diffreg.tracking.description import description, run_name
+from tune_diffreg.tracking.registry import Chosen, register
+from tune_diffreg.tracking.store import DESCRIPTION, Store, metrics, milliseconds, params
+from tune_diffreg.tracking.system import SystemMetrics
+from tune_diffreg.tracking.uri import local_artifacts, tracking_uri
 
 _PARENT = "mlflow.parentRunId"
 _KEY = "tune_diffreg.study"
 _TRIAL = "trial_id"
 _STATE = "trial_state"
+_PHASE = "phase"
 _STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
-# Without it the UI opens the experiment as one about language models.
-_KIND = {"mlflow.experimentKind": "custom_model_development"}
 # What a trial's scores were taken with; the parent has the versions of all packages too.
 _PART_OF_A_SCORE = ("data_sha256", "features", "features_sha256")
-_LONGEST_PARAM = 6000  # MLflow refuses a longer value
-_MOST_METRICS = 500  # of at most 1,000 entries that it takes in a request
 _MOST_WAITING = 200  # events, before they are sent
-
-for _name in ("mlflow", "alembic"):
-    logging.getLogger(_name).setLevel(logging.ERROR)
-
-
-@dataclass
-class _Batch:
-    """What is to be sent to one run in one request."""
-
-    params: list[Param] = field(default_factory=list)
-    metrics: list[Metric] = field(default_factory=list)
-    tags: dict[str, str] = field(default_factory=dict)
+_SHEETS = ("samples.png", "pairs.png")
 
 
 class Delivery:
@@ -65,11 +45,13 @@ class Delivery:
     def __init__(self, study: Study, folder: StudyFolder) -> None:
         self._study = study
         self._folder = folder
-        self._client = MlflowClient(tracking_uri(study, folder.storage))
+        artifacts = None if study.tracking.uri else local_artifacts(folder.storage, study.name)
+        self._store = Store(tracking_uri(study, folder.storage), study.name, artifacts)
         self._records: dict[str, TrialRecord] = {}
+        self._repetitions: dict[str, Repetition] = {}
         self._runs: dict[str, str] = {}
-        self._batches: dict[str, _Batch] = defaultdict(_Batch)
         self._provenance: dict[str, str] = {}
+        self._system = SystemMetrics()
         self._parent = ""
         self._read = 0
         self._delivered = self._load_offset()
@@ -85,105 +67,120 @@ class Delivery:
             if not self._parent:
                 self._find_or_create_parent(event)
             apply(self._records, event)
+            apply_repetition(self._repetitions, event)
             self._provenance = event.get("provenance", self._provenance)
             self._read = offset
             if offset > self._delivered:
                 self._send(event)
             if number % _MOST_WAITING == 0:
                 self._flush()
+        if self._parent:
+            self._store.batch(self._parent).metrics += self._system.measured()
         self._flush()
 
     def waiting(self) -> int:
         """How many events are in the journal and not in MLflow."""
         return sum(1 for _ in events_from(self._folder.journal, self._delivered))
 
-    def finish(self, summary: dict[str, Any]) -> None:
-        """Gives the parent run the results and its final status."""
-        for path in (
-            self._folder.trials_csv,
-            self._folder.best,
-            self._folder.summary,
-            self._folder.report,
-        ):
+    def finish(self, summary: dict[str, Any], model: Path | None = None) -> None:
+        """Gives the parent run the results and its final status.
+
+        Args:
+            model: folder of an export, which is logged and registered.
+        """
+        client = self._store.client
+        folder = self._folder
+        for path in (folder.trials_csv, folder.best, folder.summary, folder.report):
             if path.exists():
-                self._client.log_artifact(self._parent, str(path))
+                client.log_artifact(self._parent, str(path))
+        text = description(self._study, summary)
+        batch = self._store.batch(self._parent)
+        batch.tags[DESCRIPTION] = text
         best = summary["best"]
         if best is not None:
-            self._client.set_tag(self._parent, "best_trial", best["trial_id"])
-            self._client.set_tag(self._parent, "best_is_feasible", str(best["feasible"]).lower())
-            for name, value in {
-                summary["objective"]["metric"]: best["value"],
-                **best["constraints"],
-            }.items():
-                self._client.log_metric(self._parent, f"best_{name}", value)
+            batch.tags["best_trial"] = best["trial_id"]
+            batch.tags["best_is_feasible"] = str(best["feasible"]).lower()
+            values = {summary["objective"]["metric"]: best["value"], **best["constraints"]}
+            for name, value in values.items():
+                client.log_metric(self._parent, f"best_{name}", value)
+        self._store.flush()
+        if model is not None and best is not None:
+            trial = (summary["confirmation"] or {}).get("chosen", best["trial_id"])
+            register(client, Chosen(self._study.name, self._parent, trial, text), model)
         status = {"complete": "FINISHED", "failed": "FAILED"}.get(summary["state"], "KILLED")
-        self._client.set_terminated(self._parent, status)
+        client.set_terminated(self._parent, status)
 
     def _send(self, event: Event) -> None:
-        kind, time = event["event"], int(event["time"] * 1000)
+        kind, time = event["event"], milliseconds(event)
         if kind == "session":
-            self._client.update_run(self._parent, status="RUNNING")
-            self._batches[self._parent].tags.update(self._provenance)
+            self._store.client.update_run(self._parent, status="RUNNING")
+            self._store.batch(self._parent).tags.update(self._provenance)
         elif kind == "start":
             self._send_start(self._records[event["trial"]], time)
         elif kind == "report":
-            batch = self._batches[self._runs[event["trial"]]]
-            batch.metrics += [
-                Metric(name, value, time, event["images"])
-                for name, value in {**event["scores"], "seconds": event["seconds"]}.items()
-            ]
+            batch = self._store.batch(self._runs[event["trial"]])
+            batch.metrics += metrics(event, time)
             if event["decision"] == "pause":
                 batch.tags[_STATE] = "paused"
         elif kind == "promote":
-            self._batches[self._runs[event["trial"]]].tags[_STATE] = "running"
+            self._store.batch(self._runs[event["trial"]]).tags[_STATE] = "running"
         elif kind == "end":
-            self._send_end(event, time)
+            self._send_end(event["trial"], event["state"], event["reason"], time)
+        elif kind == "repeat":
+            self._send_repeat(self._repetitions[event["run"]], time)
+        elif kind == "repeated":
+            self._store.batch(self._runs[event["run"]]).metrics += metrics(event, time)
+            self._send_end(event["run"], "complete", None, time)
+        elif kind == "repeat_failed":
+            self._send_end(event["run"], "failed", event["reason"], time)
 
     def _send_start(self, record: TrialRecord, time: int) -> None:
-        run_id = self._runs.get(record.id)
-        if run_id is None:
-            tags = {
+        tags = {
+            _PHASE: "search",
+            "baseline": record.baseline or "",
+            "control": str(record.control).lower(),
+        }
+        config = self._study.trial_config(record.values)
+        self._start(record.id, run_name(record), config, tags, time)
+
+    def _send_repeat(self, run: Repetition, time: int) -> None:
+        record = self._records[run.trial]
+        tags = {_PHASE: "confirmation", "confirms": run.trial, "baseline": record.baseline or ""}
+        config = repeated_config(self._study, record, run)
+        self._start(run.id, f"{record.label}, fresh seed {run.number}", config, tags, time)
+
+    def _start(
+        self, name: str, label: str, config: TrialConfig, tags: dict[str, str], time: int
+    ) -> None:
+        if name not in self._runs:
+            all_tags = {
                 _PARENT: self._parent,
-                _TRIAL: record.id,
+                _TRIAL: name,
                 _STATE: "running",
-                "baseline": record.baseline or "",
-                "control": str(record.control).lower(),
+                **tags,
                 **{k: v for k, v in self._provenance.items() if k in _PART_OF_A_SCORE},
             }
-            run = self._client.create_run(self._experiment, time, tags, run_name=record.label)
-            run_id = self._runs[record.id] = run.info.run_id
-        config = self._study.trial_config(record.values).model_dump(mode="json")
-        self._batches[run_id].params += [
-            Param(key, str(value)[:_LONGEST_PARAM]) for key, value in flatten(config).items()
-        ]
+            self._runs[name] = self._store.create(label, all_tags, time)
+        self._store.batch(self._runs[name]).params += params(config)
 
-    def _send_end(self, event: Event, time: int) -> None:
-        run_id = self._runs[event["trial"]]
-        tags = self._batches[run_id].tags
-        tags[_STATE] = event["state"]
-        if event["reason"]:
-            tags["reason"] = event["reason"]
-        self._flush_run(run_id)
-        sheet = self._folder.trial(event["trial"]) / "samples.png"
-        if sheet.exists():
-            self._client.log_artifact(run_id, str(sheet))
-        self._client.set_terminated(run_id, _STATUS[event["state"]], time)
+    def _send_end(self, name: str, state: str, reason: str | None, time: int) -> None:
+        run_id = self._runs[name]
+        tags = self._store.batch(run_id).tags
+        tags[_STATE] = state
+        if reason:
+            tags["reason"] = reason
+        self._store.flush_run(run_id)
+        for sheet in (self._folder.trial(name) / sheet for sheet in _SHEETS):
+            if sheet.exists():
+                self._store.client.log_artifact(run_id, str(sheet))
+        self._store.client.set_terminated(run_id, _STATUS[state], time)
 
     def _flush(self) -> None:
         """Sends what waits, and notes that all that was read is delivered."""
-        for run_id in list(self._batches):
-            self._flush_run(run_id)
+        self._store.flush()
         if self._read > self._delivered:
             self._delivered = self._read
             write_atomically(self._folder.delivery, json.dumps({"delivered": self._delivered}))
-
-    def _flush_run(self, run_id: str) -> None:
-        batch = self._batches.pop(run_id)
-        tags = [RunTag(key, value) for key, value in batch.tags.items()]
-        first, *more = _chunks(batch.metrics, _MOST_METRICS) or [[]]
-        self._client.log_batch(run_id, first, batch.params, tags)
-        for metrics in more:
-            self._client.log_batch(run_id, metrics)
 
     def _find_or_create_parent(self, first: Event) -> None:
         """Finds what earlier deliveries made, by tags, or makes the experiment and its parent run.
@@ -191,53 +188,20 @@ class Delivery:
         The first event's time tells this study from another of its name that was deleted.
         """
         name, key = self._study.name, f"{self._study.name}@{first['time']}"
-        experiment = self._client.get_experiment_by_name(name)
-        if experiment is None:
-            artifacts = self._folder.storage.resolve() / "mlflow-artifacts" / name
-            location = None if self._study.tracking.uri else artifacts.as_uri()
-            self._experiment = self._client.create_experiment(name, location, _KIND)
-        else:
-            self._experiment = experiment.experiment_id
-        found = self._client.search_runs([self._experiment], f"tags.`{_KEY}` = '{key}'")
+        self._store.open()
+        found = self._store.find(_KEY, key)
         if found:
             self._parent = found[0].info.run_id
-            self._find_children()
+            children = self._store.find(_PARENT, self._parent)
+            self._runs = {run.data.tags[_TRIAL]: run.info.run_id for run in children}
         else:
-            time = int(first["time"] * 1000)
             self._delivered = 0  # what an earlier store was told, this one was not
-            self._parent = self._client.create_run(
-                self._experiment, time, {_KEY: key}, run_name=name
-            ).info.run_id
-        self._client.log_artifact(self._parent, str(self._folder.study))
-
-    def _find_children(self) -> None:
-        token: str | None = None
-        while True:
-            page = self._client.search_runs(
-                [self._experiment], f"tags.`{_PARENT}` = '{self._parent}'", page_token=token
-            )
-            self._runs.update({run.data.tags[_TRIAL]: run.info.run_id for run in page})
-            token = page.token
-            if not token:
-                return
+            tags = {_KEY: key, DESCRIPTION: description(self._study, None)}
+            self._parent = self._store.create(name, tags, milliseconds(first))
+        self._store.client.log_artifact(self._parent, str(self._folder.study))
 
     def _load_offset(self) -> int:
         try:
             return int(json.loads(self._folder.delivery.read_text())["delivered"])
         except FileNotFoundError:
             return 0
-
-
-def _chunks(metrics: list[Metric], most: int) -> list[list[Metric]]:
-    return [metrics[i : i + most] for i in range(0, len(metrics), most)]
-
-
-def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested sections as dotted paths."""
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, dict):
-            flat.update(flatten(value, f"{prefix}{key}."))
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat

@@ -1,16 +1,15 @@
-"""A thread that follows the journal and delivers it, so that no trial ever waits for MLflow."""
+"""A thread that follows a journal and delivers it, so that no training ever waits for MLflow."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
 
-from tune_diffreg.results import StudyFolder
+from tune_diffreg.results import Best, StudyFolder
 from tune_diffreg.study import Study
-
-if TYPE_CHECKING:
-    from tune_diffreg.tracking.delivery import Delivery
 
 _PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 60.0
@@ -18,30 +17,46 @@ _LONGEST_PAUSE_SECONDS = 60.0
 log = logging.getLogger(__name__)
 
 
-class Follower:
-    """Follows one study's journal until it is closed."""
+class Deliverer(Protocol):
+    """Brings a journal to MLflow, from where the last one of its kind ended."""
 
-    def __init__(self, study: Study, folder: StudyFolder) -> None:
-        self._study = study
-        self._folder = folder
+    def deliver(self) -> None:
+        """Delivers all events that are in the journal now."""
+
+    def finish(self, summary: dict[str, Any], model: Path | None = None) -> None:
+        """Adds the results, and the exported model if there is one."""
+
+
+class Follower:
+    """Follows one journal until it is closed.
+
+    Args:
+        delivery: makes a deliverer; called in the thread, since importing MLflow takes seconds.
+    """
+
+    def __init__(self, delivery: Callable[[], Deliverer]) -> None:
+        self._make = delivery
         self._closing = threading.Event()
         self._summary: dict[str, Any] | None = None
-        self._delivery: Delivery | None = None
+        self._model: Path | None = None
+        self._delivery: Deliverer | None = None
         self._problem = ""
         self._thread = threading.Thread(target=self._follow, name="mlflow", daemon=True)
         self._thread.start()
 
-    def close(self, summary: dict[str, Any] | None, seconds: float = 60.0) -> str:
+    def close(
+        self, summary: dict[str, Any] | None, model: Path | None = None, seconds: float = 60.0
+    ) -> str:
         """Delivers what is left and the results, for at most `seconds`.
 
         Returns:
             Empty if MLflow has everything, else a sentence that says what is missing and why.
         """
-        self._summary = summary
+        self._summary, self._model = summary, model
         self._closing.set()
         self._thread.join(seconds)
         if self._thread.is_alive():
-            return "MLflow does not answer; the study is whole without it"
+            return "MLflow does not answer; nothing but its copy is missing"
         return self._problem
 
     def _follow(self) -> None:
@@ -62,12 +77,32 @@ class Follower:
             self._closing.wait(pause)
 
     def _deliver(self, closing: bool) -> None:
-        from tune_diffreg.tracking.delivery import Delivery  # takes seconds to import
-
         # After a failure it is not known what MLflow took: a new delivery looks.
-        delivery = self._delivery or Delivery(self._study, self._folder)
+        delivery = self._delivery or self._make()
         self._delivery = None
         delivery.deliver()
         if closing and self._summary is not None:
-            delivery.finish(self._summary)
+            delivery.finish(self._summary, self._model)
         self._delivery = delivery
+
+
+def study_delivery(study: Study, folder: StudyFolder) -> Callable[[], Deliverer]:
+    """Of a study's journal."""
+
+    def make() -> Deliverer:
+        from tune_diffreg.tracking.delivery import Delivery
+
+        return Delivery(study, folder)
+
+    return make
+
+
+def training_delivery(best: Best, history: Path, storage: Path) -> Callable[[], Deliverer]:
+    """Of a production training's."""
+
+    def make() -> Deliverer:
+        from tune_diffreg.tracking.training import TrainingDelivery
+
+        return TrainingDelivery(best, history, storage)
+
+    return make

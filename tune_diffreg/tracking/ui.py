@@ -3,18 +3,62 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+from types import FrameType
+from typing import NoReturn
 
 from tune_diffreg.errors import WorkFailed
 
+_GENTLY_SECONDS = 10
+
+
+def pages(uri: str, port: int) -> dict[str, str]:
+    """Study to the page with its runs. MLflow's front page would lead to a view without them."""
+    from mlflow import MlflowClient
+
+    root = f"http://127.0.0.1:{port}/#/experiments"
+    return {
+        found.name: f"{root}/{found.experiment_id}/runs?workflowType=machine_learning"
+        for found in MlflowClient(uri).search_experiments(order_by=["name"])
+        if found.name != "Default"
+    }
+
 
 def serve(uri: str, port: int) -> None:
-    """Runs MLflow's server on `uri` until it is interrupted; no other machine can reach it."""
+    """Runs MLflow's server on `uri` until it is interrupted; no other machine can reach it.
+
+    Raises:
+        WorkFailed: it ended by itself.
+    """
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri]
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     command += ["--uvicorn-opts", "--log-level warning"]
     quiet = {"MLFLOW_LOGGING_LEVEL": "WARNING", "PYTHONWARNINGS": "ignore"}
-    status = subprocess.run(command, check=False, env=os.environ | quiet).returncode
+    # A group of its own, since the server's own processes outlive it otherwise.
+    server = subprocess.Popen(command, env=os.environ | quiet, start_new_session=True)
+    signal.signal(signal.SIGTERM, _leave)
+    try:
+        status = server.wait()
+    finally:
+        _end(server)
     if status > 0:
         raise WorkFailed(f"MLflow's server ended with status {status}; is port {port} in use?")
+
+
+def _leave(number: int, _: FrameType | None) -> NoReturn:
+    sys.exit(128 + number)
+
+
+def _end(server: subprocess.Popen[bytes]) -> None:
+    """Ends the server and all that it started."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(server.pid, number)
+        except ProcessLookupError:
+            return
+        try:
+            server.wait(_GENTLY_SECONDS)
+        except subprocess.TimeoutExpired:
+            continue

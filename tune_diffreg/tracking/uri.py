@@ -12,6 +12,11 @@ def tracking_uri(study: Study, storage: Path) -> str:
     return study.tracking.uri or local_uri(storage)
 
 
+def local_artifacts(storage: Path, study: str) -> Path:
+    """Where the files of that store lie; MLflow's own choice would be the working directory."""
+    return storage / "mlflow-artifacts" / study
+
+
 def local_uri(storage: Path) -> str:
     """The MLflow store that all studies of a storage folder share by default."""
     return f"sqlite:///{(storage / 'mlflow.db').resolve()}"

@@ -1,15 +1,15 @@
-"""Writing files such that no reader ever sees half of one."""
+"""Files that are whole or absent, and files whose damage is noticed."""
 
 from __future__ import annotations
 
-import json
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-import yaml
+_DIGEST = hashlib.sha256().digest_size
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
@@ -32,11 +32,19 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         temporary.unlink(missing_ok=True)
 
 
-def to_yaml(content: dict[str, Any]) -> str:
-    """YAML in the order given, lists of numbers on one line."""
-    return yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=100)
+def write_sealed(path: Path, content: bytes) -> None:
+    """Writes `content` and its SHA-256, atomically."""
+    write_atomically(path, content + hashlib.sha256(content).digest())
 
 
-def to_json(content: Any) -> str:
-    """Indented JSON; a value that is not finite is a mistake of the program."""
-    return json.dumps(content, indent=2, allow_nan=False) + "\n"
+def read_sealed(path: Path) -> memoryview:
+    """The content of a sealed file.
+
+    Raises:
+        ValueError: it was cut short or changed.
+    """
+    whole = memoryview(path.read_bytes())
+    content, digest = whole[:-_DIGEST], whole[-_DIGEST:]
+    if hashlib.sha256(content).digest() != digest:
+        raise ValueError("its checksum is wrong")
+    return content

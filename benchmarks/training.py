@@ -1,0 +1,160 @@
+"""Images per second in training: our loop, and two that are widely used, in one run.
+
+    python -m benchmarks.training [--skip LOOP ...]
+
+On a CPU the digits U-Net on one thread; on a GPU the 35.7 M-parameter U-Net of the DDPM paper on
+random 32x32 images in bfloat16, the share of the limit that its matrix products set, and several
+small trials packed on the card. Loops take turns, and the middle of their turns counts. It needs
+torch, torchvision, diffusers, pandas, SciPy, pydantic and PyYAML, and denoising-diffusion-pytorch
+for the last peer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from dataclasses import replace
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+from benchmarks.loops import LOOPS, Loop, Setting, ours
+from benchmarks.output import device_name, write_result
+from tune_diffreg.seeds import generator
+from tune_diffreg.study import TrialConfig, read_study
+
+SPACES = Path(__file__).parent.parent / "search_spaces"
+GFLOP_PER_IMAGE = 37.3
+"""Of one training step of the CIFAR-10 U-Net: three times 6.22 GMAC, forward and backward."""
+PACKED = (1, 2, 4, 8)
+_TURNS = 5
+_TARGETS = {"cpu": 1.2, "cuda": 3.0}
+_SHARE_TARGET = 0.45
+
+
+def setting_on(device: torch.device, scratch: Path) -> Setting:
+    """The small model on a CPU, the DDPM paper's on a GPU, on random images."""
+    name = "digits" if device.type == "cpu" else "cifar10"
+    config = TrialConfig.model_validate(
+        read_study(SPACES / f"{name}.yaml").model_dump(include=set(TrialConfig.model_fields))
+    )
+    shape = (4096, config.model.in_channels, config.model.sample_size, config.model.sample_size)
+    draw = generator(0, "random images")
+    images = torch.randint(0, 256, shape, generator=draw, dtype=torch.uint8)
+    return Setting(config, images, device, scratch)
+
+
+def speed(loop: Loop, batch_size: int, seconds: float) -> float:
+    """Images per second over about so many seconds."""
+    loop(5)
+    start = time.perf_counter()
+    loop(5)
+    steps = max(5, int(seconds / (time.perf_counter() - start) * 5))
+    start = time.perf_counter()
+    loop(steps)
+    return steps * batch_size / (time.perf_counter() - start)
+
+
+def compare(setting: Setting, names: list[str], seconds: float) -> list[dict[str, Any]]:
+    """A row a loop; turns are taken so that a slow moment hits all alike."""
+    loops = {name: LOOPS[name](setting) for name in names}
+    turns: dict[str, list[float]] = {name: [] for name in names}
+    for _ in range(_TURNS):
+        for name, loop in loops.items():
+            turns[name].append(speed(loop, setting.batch_size, seconds))
+            print(f"{name}: {turns[name][-1]:,.0f} images/s", flush=True)
+    return [
+        {
+            "loop": name,
+            "images_per_second": round(median(found), 1),
+            "turns": [round(x) for x in found],
+        }
+        for name, found in turns.items()
+    ]
+
+
+def matmul_rate(device: torch.device, side: int = 8192, repeats: int = 20) -> float:
+    """FLOP/s of a square product in bfloat16."""
+    a, b = (torch.randn(side, side, device=device, dtype=torch.bfloat16) for _ in "ab")
+    for _ in range(3):
+        a @ b
+    torch.cuda.synchronize(device)
+    start = time.perf_counter()
+    for _ in range(repeats):
+        a @ b
+    torch.cuda.synchronize(device)
+    return 2 * side**3 * repeats / (time.perf_counter() - start)
+
+
+def packed(trials: int, seconds: float) -> float:
+    """Images per second of so many digits trials together on one card."""
+    spawn = get_context("spawn")
+    ready, results = spawn.Barrier(trials), spawn.Queue()
+    processes = [
+        spawn.Process(target=_small_trial, args=(trials, seconds, ready, results))
+        for _ in range(trials)
+    ]
+    for process in processes:
+        process.start()
+    found: list[float] = [results.get(timeout=300) for _ in processes]
+    for process in processes:
+        process.join()
+    return sum(found)
+
+
+def _small_trial(trials: int, seconds: float, ready: Any, results: Any) -> None:
+    torch.cuda.set_per_process_memory_fraction(0.9 / trials)
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as scratch:
+        small = setting_on(torch.device("cpu"), Path(scratch))
+        loop = ours(replace(small, device=torch.device("cuda")))
+        loop(50)  # compiles
+        ready.wait(timeout=300)
+        results.put(speed(loop, small.batch_size, seconds))
+
+
+def main() -> None:
+    """Measures, then writes the result."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--skip", nargs="*", default=[], choices=list(LOOPS))
+    arguments = parser.parse_args()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.set_num_threads(1)
+    names = [name for name in LOOPS if name not in arguments.skip]
+    with tempfile.TemporaryDirectory() as scratch:
+        rows = compare(setting_on(device, Path(scratch)), names, seconds=6)
+    turns = {row["loop"]: row["turns"] for row in rows}
+    targets = {}
+    for peer in ("diffusers train_unconditional", "denoising-diffusion-pytorch"):
+        if peer in turns:
+            ratio = _ratio(turns["ours"], turns[peer])
+            targets[f"ours against {peer}"] = _target(_TARGETS[device.type], ratio)
+    streamed = _ratio(turns["ours, streamed from a file"], turns["ours"])
+    targets["streamed against held"] = _target(0.95, streamed)
+    content: dict[str, Any] = {"device": device_name(device), "rows": rows}
+    if device.type == "cuda":
+        rate = matmul_rate(device)
+        share = round(median(turns["ours"]) * GFLOP_PER_IMAGE * 1e9 / rate, 3)
+        content["matmul_tflops"] = round(rate / 1e12)
+        targets["share of the limit"] = _target(_SHARE_TARGET, share)
+        content["packing"] = [
+            {"trials": n, "images_per_second": round(packed(n, seconds=8))} for n in PACKED
+        ]
+    write_result(f"training_{device.type}", {**content, "targets": targets})
+
+
+def _ratio(turns: list[float], peers: list[float]) -> float:
+    """The middle of the ratios of neighbouring turns, which share a machine's bad minute."""
+    return round(median(a / b for a, b in zip(turns, peers, strict=True)), 2)
+
+
+def _target(target: float, measured: float) -> dict[str, Any]:
+    return {"target": target, "measured": measured, "met": measured >= target}
+
+
+if __name__ == "__main__":
+    main()

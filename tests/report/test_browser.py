@@ -1,0 +1,88 @@
+"""The report as a browser shows it: offline, every figure drawn, a clean console."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request
+
+from tests.conftest import run_cli
+from tests.search.test_coordinator import coordinator, play, tiny_study
+from tune_diffreg.report import write_report
+from tune_diffreg.results import StudyFolder
+
+
+def opened(browser: Browser, report: Path, **how: object) -> Page:
+    """The page, after a look that nothing was fetched and nothing complained."""
+    context = browser.new_context(offline=True, **how)  # type: ignore[arg-type]
+    page = context.new_page()
+    said: list[str] = []
+    asked: list[str] = []
+
+    def hear(message: ConsoleMessage) -> None:
+        said.append(message.text)
+
+    def see(request: Request) -> None:
+        asked.append(request.url)
+
+    page.on("console", hear)
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", see)
+    page.goto(report.resolve().as_uri())
+    page.wait_for_function(
+        "[...document.querySelectorAll('.plotly-graph-div')].every(d => d.querySelector('svg'))"
+    )
+    assert said == []
+    fetched = [url for url in asked if not url.startswith(("data:", "blob:"))]
+    assert fetched == [report.resolve().as_uri()]
+    return page
+
+
+@pytest.mark.slow
+def test_the_report_of_a_confirmed_study(browser: Browser, confirmed: Path) -> None:
+    report = confirmed / "digits" / "report.html"
+    assert report.stat().st_size < 6e6
+    page = opened(browser, report)
+    titles = page.locator("h2").all_inner_texts()
+    assert titles[0] == "Confirmed on fresh seeds and the test split"
+    assert {"Distance and memorisation", "What is most like a training image", "Learning curves",
+            "Samples from the same latents", "What each setting did", "Where the time went",
+            } <= set(titles)  # fmt: skip
+    assert page.locator(".plotly-graph-div").count() >= 4
+    assert page.locator(".plotly-graph-div .plot path, .plotly-graph-div .point").count() > 10
+    assert page.locator("img.sheet").count() >= 4
+    drawn = page.evaluate("[...document.images].every(i => i.complete && i.naturalWidth > 0)")
+    assert drawn
+    answer = page.locator(".answer p").all_inner_texts()
+    assert answer[0].startswith("Use t000")
+    assert any(sentence.startswith("Confirmed on 2 fresh seeds") for sentence in answer)
+
+
+@pytest.mark.slow
+def test_on_a_phone_and_in_the_dark(browser: Browser, confirmed: Path) -> None:
+    report = confirmed / "digits" / "report.html"
+    phone = {"width": 390, "height": 844}
+    page = opened(browser, report, viewport=phone, color_scheme="dark")
+    width = page.evaluate("document.documentElement.scrollWidth")
+    assert width <= 390
+    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert ground == "rgb(22, 24, 27)"
+
+
+@pytest.mark.slow
+def test_the_report_command_makes_the_same_page_again(confirmed: Path, browser: Browser) -> None:
+    report = confirmed / "digits" / "report.html"
+    before = opened(browser, report).locator("body").inner_text()
+    report.unlink()
+    done = run_cli("report", "digits", "--storage", confirmed)
+    assert done.returncode == 0, done.stderr
+    assert opened(browser, report).locator("body").inner_text() == before
+
+
+def test_a_study_that_was_interrupted_has_a_whole_report(browser: Browser, tmp_path: Path) -> None:
+    study = tiny_study()
+    play(coordinator(tmp_path, study), study, stop_after=5)
+    folder = StudyFolder(tmp_path, study.name)
+    write_report(folder)
+    opened(browser, folder.report)

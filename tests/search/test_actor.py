@@ -1,0 +1,71 @@
+"""The actor of a trial, without Ray: what a failure leaves, and what is kept for the next one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.conftest import tiny_study
+from tune_diffreg.diffusion import Trainer
+from tune_diffreg.search.actor import Shared, TrialActor
+from tune_diffreg.search.trial import load_materials
+from tune_diffreg.study import Study
+
+
+def assignment(study: Study, trial: str, **values: Any) -> dict[str, Any]:
+    """What the driver tells an actor about a trial."""
+    config = study.trial_config(values).model_dump(mode="json")
+    return {"trial_id": trial, "config": config, "reported": []}
+
+
+def actor(study: Study, folder: Path) -> TrialActor:
+    _, materials = load_materials(study, threads=1)
+    made = object.__new__(TrialActor)  # Ray would build it in a process of its own
+    shared = Shared(materials, study.rungs(), folder, study.resources)
+    made.setup(assignment(study, "t0000"), shared)
+    return made
+
+
+def run(subject: TrialActor) -> dict[str, Any]:
+    """Steps until there is a rung or a failure."""
+    while True:
+        result = subject.step()
+        if "rung" in result or "failure" in result:
+            return result
+
+
+def test_out_of_memory_fails_the_trial_with_a_sentence_and_not_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = tiny_study("training.batch_size=16")
+    subject = actor(study, tmp_path)
+    with monkeypatch.context() as broken:
+
+        def step(_: Trainer) -> None:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
+
+        broken.setattr(Trainer, "step", step)
+        failure = run(subject)["failure"]
+    assert failure == (
+        "out of memory on the device by 0 images seen: with training.batch_size 16 a trial does "
+        "not fit into resources.gpu 0 of a GPU; lower the batch size or raise the share"
+    )
+    assert subject.reset_config(assignment(study, "t0001"))
+    assert run(subject)["rung"] == study.rungs()[0]
+
+
+def test_an_actor_keeps_its_network_for_trials_that_it_fits(tmp_path: Path) -> None:
+    study = tiny_study()
+    subject = actor(study, tmp_path / "used")
+    first = run(subject)["scores"]
+    network = subject._network
+    subject.reset_config(
+        assignment(study, "t0001", **{"regularization.residual_dropout": 0.3, "training.seed": 5})
+    )
+    assert run(subject)["scores"] != first
+    assert subject._network is network
+    subject.reset_config(assignment(study, "t0002"))
+    assert run(subject)["scores"] == first

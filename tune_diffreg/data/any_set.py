@@ -1,0 +1,104 @@
+"""A set of images by one word: a folder, an .npz file, CIFAR-10's folder or the digits."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from tune_diffreg.data.cifar10 import cifar10
+from tune_diffreg.data.digits import digits_pool
+from tune_diffreg.data.image_folder import Progress, decoded, image_folder, image_paths
+from tune_diffreg.errors import InputError
+from tune_diffreg.images import Images
+
+Shape = tuple[int, int, int]
+_CIFAR10 = "cifar-10-batches-py"
+
+
+def real_set(source: str, size: int | None, progress: Progress | None = None) -> Images:
+    """Real images `(N, C, size, size) uint8`; those of a folder are resized and cut.
+
+    Args:
+        source: `digits`, an .npz file, a folder of images, or one that holds CIFAR-10.
+        size: of a folder's images; that of the first one if left out.
+
+    Raises:
+        InputError: there is nothing of the kind, or it cannot be read.
+    """
+    if source == "digits":
+        return digits_pool()
+    path = Path(source).expanduser()
+    if path.suffix == ".npz":
+        return _npz(path)
+    if (path / _CIFAR10).is_dir() or path.name == _CIFAR10:
+        return cifar10(path if (path / _CIFAR10).is_dir() else path.parent)
+    channels, height, width = _first_shape(path)
+    return image_folder(path, channels, size or min(height, width), progress)
+
+
+def generated_set(source: str, shape: Shape, progress: Progress | None = None) -> Images:
+    """Generated images as they are, `(N, *shape) uint8`: resizing would change what is judged.
+
+    Raises:
+        InputError: there is nothing of the kind, it cannot be read, or is of another shape.
+    """
+    path = Path(source).expanduser()
+    if path.suffix == ".npz":
+        return _npz(path)
+    files, images = image_paths(path), []
+    for file in files:
+        image = _decoded(file, shape[0])
+        if image.shape != shape:
+            raise InputError(
+                f"{file} is {image.shape[2]} x {image.shape[1]} pixels, but the images of the "
+                f"reference are {shape[2]} x {shape[1]}"
+            )
+        images.append(image)
+        if progress is not None:
+            progress(len(images), len(files))
+    return torch.stack(images)
+
+
+def _npz(path: Path) -> torch.Tensor:
+    """The one array of an .npz file: (N, H, W), (N, H, W, C) as is usual, or (N, C, H, W)."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            names = archive.files
+            if len(names) != 1 and "arr_0" not in names:
+                raise InputError(f"{path}: holds {len(names)} arrays; one, or one named arr_0")
+            array = archive["arr_0" if "arr_0" in names else names[0]]
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such file") from None
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+        raise InputError(f"{path}: is not an .npz file that can be read ({error})") from None
+    if array.dtype != np.uint8 or array.ndim not in (3, 4) or not array.size:
+        raise InputError(
+            f"{path}: holds {array.dtype} {array.shape}; images are uint8 (N, H, W, C), (N, H, W) "
+            "or (N, C, H, W)"
+        )
+    images = torch.from_numpy(array)
+    if images.ndim == 3:
+        images = images[:, None]
+    elif images.shape[-1] in (1, 3):
+        images = images.permute(0, 3, 1, 2)
+    elif images.shape[1] not in (1, 3):
+        raise InputError(f"{path}: holds {array.shape}; images have 1 channel or 3")
+    # One layout in memory for all, since convolutions of another layout round otherwise.
+    return images.clone(memory_format=torch.contiguous_format)
+
+
+def _first_shape(folder: Path) -> Shape:
+    """Of the first image as it lies there; 3 channels if it has colours."""
+    image = _decoded(image_paths(folder)[0], channels=3)
+    gray = bool((image == image[:1]).all())
+    return (1 if gray else 3), image.shape[1], image.shape[2]
+
+
+def _decoded(path: Path, channels: int) -> torch.Tensor:
+    try:
+        return decoded(path, channels)
+    except (RuntimeError, OSError, ValueError):
+        raise InputError(f"{path}: cannot be read; repair or remove it") from None

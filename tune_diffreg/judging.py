@@ -1,0 +1,144 @@
+"""Scores any images against any real ones, by the code that scores trials."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+
+from tune_diffreg.data import load_splits
+from tune_diffreg.data.any_set import generated_set, real_set
+from tune_diffreg.data.image_folder import Progress
+from tune_diffreg.diffusion.pipeline import Pipeline
+from tune_diffreg.errors import InputError, explain
+from tune_diffreg.evaluation import Measured, Reference, load_extractor
+from tune_diffreg.images import Images
+from tune_diffreg.results import Best, read_best
+from tune_diffreg.study import Evaluation, TrialConfig, read_study
+
+_STUDY = (".yaml", ".yml")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be scored against what.
+
+    Attributes:
+        images: a folder of images, an .npz file, a pipeline folder, or what `export` wrote.
+        against: real images: `digits`, a folder, an .npz file, CIFAR-10's folder, or a study file
+            or best.yaml, of which the split is taken; of an export its own study if None.
+        train: training images likewise; of a study or export its own if None. Without any, copies
+            are not looked for.
+        split: of a study: validation or test.
+        size: side of the real images of a folder; that of the first one if None.
+        samples: generated from a pipeline, or taken of the images; all, or as the study says, if
+            None.
+        evaluation: settings that stand in for those of the study.
+    """
+
+    images: str
+    against: str | None = None
+    train: str | None = None
+    split: str = "validation"
+    size: int | None = None
+    samples: int | None = None
+    evaluation: tuple[tuple[str, Any], ...] = ()
+
+
+def judge(request: Request, progress: Progress | None = None) -> dict[str, Any]:
+    """The scores, and what they were taken with.
+
+    Raises:
+        InputError: something is not there, does not fit, or cannot be scored.
+    """
+    best = _exported(Path(request.images))
+    config = _config(request, best)
+    evaluation = _evaluation(request, config)
+    real, train = _real(request, config, progress)
+    shape = (int(real.shape[1]), int(real.shape[2]), int(real.shape[3]))
+    generated = _generated(request, evaluation, shape, progress)
+    extractor = load_extractor(evaluation)
+    space = evaluation.neighbors
+    reference = Reference(
+        torch.Size(shape), train, extractor, Measured.of(real[:], train, extractor, space)
+    )
+    reference.to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    floor, floor_images = reference.floor(len(generated))
+    return {
+        "images": len(generated),
+        "against": len(real),
+        "train": None if train is None else len(train),
+        "features": extractor.name,
+        "features_sha256": extractor.digest,
+        "neighbors": space,
+        "floor": {"value": floor, "images": floor_images},
+        "scores": reference.score(generated),
+    }
+
+
+def _exported(path: Path) -> Best | None:
+    file = path / "best.yaml"
+    return read_best(file) if file.is_file() else None
+
+
+def _config(request: Request, best: Best | None) -> TrialConfig | None:
+    """The study whose splits are taken, if one is named."""
+    if request.against is None:
+        if best is None:
+            raise InputError("--against: name the real images; only an export knows its own")
+        return best.config
+    path = Path(request.against)
+    if path.suffix not in _STUDY:
+        return None
+    return read_best(path).config if path.name == "best.yaml" else read_study(path)
+
+
+def _evaluation(request: Request, config: TrialConfig | None) -> Evaluation:
+    """The study's settings, or plain ones, with those that were asked for."""
+    settings: dict[str, Any] = {"features": "inception"}
+    if config is not None:
+        settings = config.evaluation.model_dump()
+    elif request.against == "digits":
+        settings = {"features": "digits_cnn"}
+    settings |= dict(request.evaluation)
+    if ":" in str(settings["features"]):
+        settings["features"] = {"factory": settings["features"]}
+    try:
+        return Evaluation.model_validate(settings)
+    except ValidationError as error:
+        raise InputError(f"--{explain(error)}") from None
+
+
+def _real(
+    request: Request, config: TrialConfig | None, progress: Progress | None
+) -> tuple[Images, Images | None]:
+    train = None
+    if request.train is not None:
+        train = real_set(request.train, request.size, progress)
+    if config is not None:
+        splits = load_splits(config.data, config.model, progress)
+        return getattr(splits, request.split), splits.train if train is None else train
+    assert request.against is not None
+    real = real_set(request.against, request.size, progress)
+    if train is not None and train.shape[1:] != real.shape[1:]:
+        found, needed = ("x".join(map(str, images.shape[1:])) for images in (train, real))
+        raise InputError(f"--train: the images are {found}, but the real ones are {needed}; --size")
+    return real, train
+
+
+def _generated(
+    request: Request, evaluation: Evaluation, shape: tuple[int, int, int], progress: Progress | None
+) -> torch.Tensor:
+    path = Path(request.images).expanduser()
+    folder = path / "pipeline" if (path / "pipeline").is_dir() else path
+    if (folder / "model_index.json").is_file():
+        count = request.samples or evaluation.samples
+        pipeline = Pipeline(folder)
+        return pipeline.generate(count, evaluation.sampler, evaluation.steps, evaluation.latents)
+    images = generated_set(request.images, shape, progress)
+    if request.samples is not None and request.samples > len(images):
+        raise InputError(f"--samples {request.samples}: there are {len(images)} images")
+    return images[: request.samples]

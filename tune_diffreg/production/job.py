@@ -1,0 +1,102 @@
+"""A production training while it is under way: what it is, and the folder that it goes on from."""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tune_diffreg.errors import InputError
+from tune_diffreg.files import write_atomically
+from tune_diffreg.results import Best, read_best
+from tune_diffreg.results.formats import to_yaml
+from tune_diffreg.results.journal import Event, read_journal
+
+
+@dataclass(frozen=True)
+class Job:
+    """A training, as every process that takes part in it is told.
+
+    Attributes:
+        best: what is trained; its result is still the search's.
+        output: folder that the trained model goes to.
+        scored_at: images seen at which it is scored; the last is its end.
+    """
+
+    best: Best
+    output: Path
+    scored_at: tuple[int, ...]
+
+    @property
+    def folder(self) -> Path:
+        """Where the training lives until it is done."""
+        return self.output.parent / f".{self.output.name}.training"
+
+    @property
+    def history(self) -> Path:
+        """Its journal."""
+        return self.folder / "history.jsonl"
+
+    @property
+    def stop(self) -> Path:
+        """A file that asks its processes to stop, by being there."""
+        return self.folder / "stop"
+
+    def events(self) -> list[Event]:
+        """All that is known of it; none before it has begun."""
+        return read_journal(self.history) if self.history.exists() else []
+
+    def scores(self) -> dict[int, dict[str, float]]:
+        """Images seen to the scores taken there."""
+        return {e["images"]: e["scores"] for e in self.events() if e["event"] == "scored"}
+
+    def data_sha256(self) -> str:
+        """Of the images that it is trained and scored on."""
+        return next(str(e["data_sha256"]) for e in self.events() if e["event"] == "session")
+
+    @contextmanager
+    def begun(self) -> Iterator[None]:
+        """Its folder, made or found, for this process alone.
+
+        Raises:
+            InputError: `output` is in use, cannot be written, or was begun with other settings.
+        """
+        if self.output.exists() and (not self.output.is_dir() or any(self.output.iterdir())):
+            raise InputError(f"{self.output} exists already; choose another --output")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = (self.folder / ".lock").open("w")
+        except OSError as error:
+            raise InputError(f"{self.folder} cannot be written ({error.strerror})") from None
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise InputError(f"{self.output} is being trained by another process") from None
+            self._check_settings()
+            self.stop.unlink(missing_ok=True)
+            yield
+
+    def remove(self) -> None:
+        """Forgets what it would go on from."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _check_settings(self) -> None:
+        file = self.folder / "best.yaml"
+        content: dict[str, Any] = self.best.model_dump(mode="json", by_alias=True)
+        if not file.exists():
+            write_atomically(file, to_yaml(content))
+        elif read_best(file).config != self.best.config:
+            raise InputError(
+                f"a training for {self.output} was begun with other settings; go on with those, "
+                f"choose another --output, or remove {self.folder}"
+            )
+
+
+def scored_at(images: int, times: int) -> tuple[int, ...]:
+    """Images seen at which a training of `images` is scored `times` times, evenly spread."""
+    return tuple(sorted({-(-images * i // times) for i in range(1, times + 1)}))

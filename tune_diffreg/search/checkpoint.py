@@ -1,0 +1,63 @@
+"""What a trial goes on from, kept such that damage is noticed and costs one step back at most.
+
+A file is `torch.save`'s bytes and their SHA-256. Beside the latest lies the one before it.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+from contextlib import suppress
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+
+from tune_diffreg.files import read_sealed, write_sealed
+
+log = logging.getLogger(__name__)
+
+LATEST = "checkpoint.pt"
+BEFORE = "checkpoint.before.pt"
+
+
+def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
+    """Writes `state`, durably; a crash at any moment leaves a whole checkpoint."""
+    folder.mkdir(parents=True, exist_ok=True)
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    latest = folder / LATEST
+    if latest.exists():
+        latest.replace(folder / BEFORE)
+    write_sealed(latest, buffer.getvalue())
+
+
+def load_checkpoint(folder: Path) -> dict[str, Any] | None:
+    """The latest state in `folder` that is whole, on the CPU; None if there is none.
+
+    Going on from an earlier one takes longer and gives the same to the bit.
+    """
+    for name in (LATEST, BEFORE):
+        path = folder / name
+        try:
+            return _read(path)
+        except FileNotFoundError:
+            continue
+        except (RuntimeError, EOFError, ValueError, OSError, UnpicklingError) as error:
+            log.warning("%s cannot be used (%s); the trial goes on from further back", path, error)
+            with suppress(OSError):  # or the next save would put it in place of a whole one
+                path.unlink()
+    return None
+
+
+def remove_checkpoints(folder: Path) -> None:
+    """Removes what a trial that has ended no longer needs."""
+    for name in (LATEST, BEFORE):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    content = io.BytesIO(read_sealed(path))
+    state: dict[str, Any] = torch.load(content, map_location="cpu", weights_only=True)
+    return state

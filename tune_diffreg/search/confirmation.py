@@ -1,0 +1,121 @@
+"""After the search: finalists and baselines trained again, on seeds and images it never saw.
+
+It tells Ray's adapters what to run as the coordinator does; nothing is pruned, and the journal is
+what an interrupted confirmation goes on from.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from tune_diffreg.results import Journal, StudyFolder, TrialRecord, read_journal
+from tune_diffreg.results.confirmation import (
+    Repetition,
+    apply_repetition,
+    candidates,
+    repeated_config,
+    repetitions,
+)
+from tune_diffreg.search.coordinator import Assignment, Listener
+from tune_diffreg.search.halving import Decision
+from tune_diffreg.study import Study
+
+
+class Confirmation:
+    """Decides what is repeated. Made anew from the journal, it goes on where that ends.
+
+    Args:
+        records: of the search, which is over.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        folder: StudyFolder,
+        records: Mapping[str, TrialRecord],
+        listener: Listener,
+    ) -> None:
+        self._study = study
+        self._records = records
+        self._listener = listener
+        self.interrupted = False
+        self._journal = Journal(folder.journal)
+        self.runs: dict[str, Repetition] = repetitions(read_journal(folder.journal))
+        self._to_continue = [run.id for run in self.runs.values() if run.state == "running"]
+        self._to_start = [
+            (trial, number)
+            for number in self._numbers()
+            for trial in candidates(study, records)
+            if _name(trial, number) not in self.runs
+        ]
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is nothing left to repeat."""
+        return not self._to_start and all(run.state != "running" for run in self.runs.values())
+
+    def next_trial(self) -> Assignment | None:
+        """A repetition for a free slot; interrupted ones first. None when there is none now."""
+        if self.interrupted:
+            return None
+        if self._to_continue:
+            return self._assignment(self.runs[self._to_continue.pop(0)])
+        if not self._to_start:
+            return None
+        trial, number = self._to_start.pop(0)
+        self._note("repeat", run=_name(trial, number), trial=trial, number=number)
+        return self._assignment(self.runs[_name(trial, number)])
+
+    def report(
+        self, trial_id: str, images: int, seconds: float, scores: Mapping[str, float]
+    ) -> Decision:
+        """Records the scores of a repetition at full length, which ends it."""
+        if self.runs[trial_id].state != "running":
+            return Decision.PRUNE
+        for name, score in scores.items():
+            if not math.isfinite(score):
+                self.fail(trial_id, f"{name} became {score} at {images:,} images seen")
+                return Decision.FAIL
+        self._note(
+            "repeated",
+            run=trial_id,
+            images=images,
+            seconds=round(seconds, 3),
+            scores=dict(scores),
+        )
+        return Decision.COMPLETE
+
+    def fail(self, trial_id: str, reason: str) -> None:
+        """Ends a repetition that cannot go on."""
+        if self.runs[trial_id].state == "running":
+            self._note("repeat_failed", run=trial_id, reason=reason)
+
+    def progress(self, trial_id: str, images: int) -> None:
+        """Passes on that a repetition is alive; not in the journal."""
+        self._listener({"event": "repeating", "run": trial_id, "images": images})
+
+    def interrupt(self) -> None:
+        """Starts no more and stops each at its next sign of life."""
+        self.interrupted = True
+        self._listener({"event": "interrupt"})
+
+    def close(self) -> None:
+        self._journal.close()
+
+    def _numbers(self) -> range:
+        settings = self._study.confirmation
+        return range(1, settings.seeds + 1) if settings is not None else range(0)
+
+    def _assignment(self, run: Repetition) -> Assignment:
+        return Assignment(run.id, repeated_config(self._study, self._records[run.trial], run), ())
+
+    def _note(self, event: str, **content: Any) -> None:
+        written = self._journal.append(event, **content)
+        apply_repetition(self.runs, written)
+        self._listener(written)
+
+
+def _name(trial: str, number: int) -> str:
+    return f"{trial}-{number}"

@@ -1,0 +1,106 @@
+"""What one trial costs on this machine, by a few steps of it."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+import torch
+
+from tune_diffreg.diffusion.loss import BANK_DRAWS
+from tune_diffreg.errors import InputError, WorkFailed
+from tune_diffreg.factory import in_a_line
+from tune_diffreg.search.trial import Materials, Trial, device_for
+from tune_diffreg.study import Study
+
+_WARM_UP_STEPS = 3  # compiling, and the allocator's first requests
+_SECONDS = 2.0
+_MOST_STEPS = 200
+_SAID = 300
+_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one trial, alone on its device.
+
+    Attributes:
+        images_per_second: seen in training.
+        training_seconds: of a whole training.
+        scoring_seconds: of all its scores, at every rung and at the end.
+        gpu_share: least share of the GPU whose memory holds the trial, its CUDA context included;
+            None on a CPU.
+    """
+
+    images_per_second: float
+    training_seconds: float
+    scoring_seconds: float
+    gpu_share: float | None
+
+    @property
+    def scoring_share(self) -> float:
+        """Of a trial's time."""
+        return self.scoring_seconds / (self.training_seconds + self.scoring_seconds)
+
+    @property
+    def trials_per_gpu(self) -> int | None:
+        """How many such trials the memory of one GPU holds."""
+        return None if self.gpu_share is None else max(1, int(1 / self.gpu_share + 1e-9))
+
+
+def measure(study: Study, materials: Materials) -> Cost:
+    """Trains for a few seconds and scores one batch of images; keeps nothing.
+
+    On a GPU nothing else may run meanwhile, since its use of memory would be counted too.
+
+    Raises:
+        WorkFailed: a trial does not run here.
+    """
+    try:
+        return _measure(study, materials, device_for(study.resources))
+    except (InputError, WorkFailed):
+        raise
+    except Exception as error:  # out of memory, or no compiler
+        said = in_a_line(error)[:_SAID]
+        raise WorkFailed(f"a trial of this study fails on this machine: {said}") from None
+
+
+def _measure(study: Study, materials: Materials, device: torch.device) -> Cost:
+    trial = Trial(study, materials, device)
+    for _ in range(_WARM_UP_STEPS):
+        trial.trainer.step()
+    trial.trainer.check_finite()  # waits for the device
+    start, before = time.monotonic(), trial.images_seen
+    while time.monotonic() - start < _SECONDS and trial.trainer.steps < _MOST_STEPS:
+        trial.trainer.step()
+    trial.trainer.check_finite()
+    speed = (trial.images_seen - before) / (time.monotonic() - start)
+    scoring = _scoring_seconds(study, trial)
+    return Cost(speed, study.training.images / speed, scoring, _gpu_share(device))
+
+
+def _scoring_seconds(study: Study, trial: Trial) -> float:
+    """From one call of the network and one batch of images that are scored."""
+    settings = study.evaluation
+    batch = min(settings.samples, _BATCH)
+    trial.denoise(batch, steps=2)  # compiles
+    start = time.monotonic()
+    images = trial.denoise(batch, steps=2)
+    calls_a_step = 2 if settings.sampler == "heun" else 1
+    call = (time.monotonic() - start) / (2 * calls_a_step) / batch
+    start = time.monotonic()
+    trial.materials.reference.score(images)
+    judging = (time.monotonic() - start) / batch
+    losses = BANK_DRAWS * (len(study.training.decays) + 1)
+    rungs = len(study.rungs())
+    samples = settings.samples_at_rungs * (rungs - 1) + settings.samples
+    denoising = samples * settings.steps * calls_a_step
+    return (denoising + losses * rungs) * call + samples * judging
+
+
+def _gpu_share(device: torch.device) -> float | None:
+    if device.type != "cuda":
+        return None
+    free, whole = torch.cuda.mem_get_info(device)
+    return math.ceil((whole - free) / whole * 100) / 100

@@ -1,0 +1,49 @@
+"""The scores of a trial, by name, and which way is better.
+
+`fid` and `kid` are reserved for Inception's features with verified weights; another extractor's
+name is part of the score's.
+"""
+
+from __future__ import annotations
+
+OF_HELDOUT = ("memorized_fraction", "authentic_fraction")
+"""Scores that real held-out images have too, as `heldout_` and the name."""
+_BANDS = range(1, 5)
+_LESS = (
+    "memorized_fraction",
+    "validation_loss",
+    "train_loss",
+    "loss_gap",
+    *(f"validation_loss_band_{band}" for band in _BANDS),
+    *(f"loss_gap_band_{band}" for band in _BANDS),
+)
+_MORE = (
+    "authentic_fraction",
+    "median_distance_ratio",
+    "mann_whitney_z",
+    "c_t",
+    "precision",
+    "recall",
+    "density",
+    "coverage",
+)
+
+
+def distance(features: str) -> str:
+    """The Fréchet distance with these features."""
+    return "fid" if features == "inception" else f"fd_{features}"
+
+
+def kernel_distance(features: str) -> str:
+    """The kernel distance with these features."""
+    return "kid" if features == "inception" else f"kd_{features}"
+
+
+def minimized(features: str) -> tuple[str, ...]:
+    """Scores of which less is better: what a search can minimise."""
+    return (distance(features), kernel_distance(features), *_LESS)
+
+
+def all_of(features: str) -> tuple[str, ...]:
+    """Scores that can be bounded."""
+    return (*minimized(features), *_MORE)

@@ -1,0 +1,156 @@
+"""One production training from an exported file to its folder: the work, display and tracking."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from tune_diffreg.production.cautions import cautions
+from tune_diffreg.production.export import fill, new_folder
+from tune_diffreg.production.job import Job, scored_at
+from tune_diffreg.production.train import take_part
+from tune_diffreg.production.workers import check_workers, train_on_workers
+from tune_diffreg.results import Best, read_best, with_settings
+from tune_diffreg.results.journal import Event
+from tune_diffreg.tracking import Follower, training_delivery
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Request:
+    """A production training, as it was asked for.
+
+    Attributes:
+        file: an exported best.yaml.
+        output: new folder for the trained model.
+        settings: key=value, in place of those in the file.
+        workers: processes that share each batch.
+        scores: how often it is scored, the end included.
+        storage: folder whose MLflow store remembers it.
+        address: of a Ray cluster, where there are several workers.
+    """
+
+    file: Path
+    output: Path
+    settings: Sequence[str] = ()
+    workers: int = 1
+    scores: int = 1
+    storage: Path = Path("runs")
+    address: str | None = None
+
+
+@dataclass(frozen=True)
+class Trained:
+    """How a training ended.
+
+    Attributes:
+        scores: at its end.
+        searched: what the search scored.
+        same_data: whether on the images of the search.
+        repeats: whether with its settings too, so that the scores should be the same.
+        problem: what MLflow is missing; empty if nothing.
+    """
+
+    scores: dict[str, float]
+    searched: dict[str, float]
+    same_data: bool
+    repeats: bool
+    problem: str
+
+
+def train_best(request: Request, say: Say, progress: Callable[[int, int], None]) -> Trained:
+    """Trains an exported configuration, or goes on with it, and writes `output` when it is done.
+
+    Args:
+        say: called with what the user should know.
+        progress: called with (images seen, images in all).
+
+    Raises:
+        InputError: before anything is started.
+        WorkFailed: the training failed.
+        KeyboardInterrupt: it was interrupted; called again, it goes on.
+    """
+    tuned = read_best(request.file)
+    best = with_settings(tuned, request.file, request.settings)
+    images = best.config.training.images
+    job = Job(best, request.output.resolve(), scored_at(images, request.scores))
+    check_workers(job, request.workers, request.address)
+    _warn(tuned, best, request, say)
+
+    def news(event: Event) -> None:
+        if "images" in event:
+            progress(event["images"], images)
+
+    with job.begun():
+        request.storage.mkdir(parents=True, exist_ok=True)
+        follower = Follower(training_delivery(best, job.history, request.storage))
+        state = "interrupted"
+        try:
+            _train(job, request, news)
+            state = "complete"
+        except KeyboardInterrupt:
+            seen = max((e["images"] for e in job.events() if "images" in e), default=0)
+            say(f"Interrupted at {seen:,} of {images:,} images. The same command goes on with it.")
+            raise
+        finally:
+            model = _write(job) if state == "complete" else None
+            problem = follower.close({"state": state}, model)
+        scores, data = job.scores(), job.data_sha256()
+        job.remove()
+    same = data == tuned.provenance.get("data_sha256")
+    repeats = same and best.config == tuned.config
+    return Trained(scores[max(scores)], tuned.result.scores, same, repeats, problem)
+
+
+def _train(job: Job, request: Request, news: Callable[[Event], None]) -> None:
+    with _interrupt() as interrupted:
+        stopped = interrupted.is_set
+        if request.workers > 1 or request.address is not None:
+            train_on_workers(job, request.workers, request.address, stopped, news)
+        else:
+            take_part(job, stopped=stopped, news=news)
+    if interrupted.is_set() and job.events()[-1]["event"] != "complete":
+        raise KeyboardInterrupt
+
+
+def _write(job: Job) -> Path:
+    """The finished training as an export, in its final place."""
+    with new_folder(job.output) as unfinished:
+        fill(unfinished, job)
+    return job.output
+
+
+def _warn(tuned: Best, best: Best, request: Request, say: Say) -> None:
+    found = cautions(tuned.config, best.config)
+    for sentence in found:
+        say(f"note: {sentence}")
+    if found:
+        say(
+            f"A narrow study finds out:  tune-diffreg narrow {request.file} "
+            f"--train {best.config.data.train} --images {best.config.training.images} "
+            f"--output {best.study}-narrow.yaml"
+        )
+
+
+@contextmanager
+def _interrupt() -> Iterator[threading.Event]:
+    """Set by a first Ctrl-C; a second one breaks off at once."""
+    asked = threading.Event()
+    before = signal.getsignal(signal.SIGINT)
+
+    def handle(_: int, __: FrameType | None) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    signal.signal(signal.SIGINT, handle)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -21,12 +21,12 @@ def diffusers_arguments(config: TrialConfig) -> tuple[list[str], list[str]]:
         "--adam_weight_decay": optimizer.weight_decay,
         "--ddpm_num_steps": diffusion.timesteps,
         "--ddpm_num_inference_steps": config.evaluation.steps,
-        "--prediction_type": "epsilon" if diffusion.prediction_type == "epsilon" else "sample",
         "--ema_max_decay": max(training.decays),
     }
     lost = []
-    if diffusion.prediction_type != "epsilon":
-        given.pop("--prediction_type")
+    if diffusion.prediction_type == "epsilon":
+        given["--prediction_type"] = "epsilon"
+    else:
         lost.append("diffusion.prediction_type v_prediction (the script knows epsilon and sample)")
     schedule = diffusion.schedule
     if schedule.name in _SCHEDULES and not schedule.shift:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from tune_diffreg.diffusion import WHOLE, Diverged, Part
+from tune_diffreg.diffusion import WHOLE, Part
 from tune_diffreg.errors import InputError
 from tune_diffreg.production.job import Job
 from tune_diffreg.results.journal import Event, Journal
@@ -64,11 +64,6 @@ def take_part(
         if part.number == 0:
             _score(trial, job, record, ended=until == job.scored_at[-1])
     record("complete", images=trial.images_seen)
-
-
-def failure(error: BaseException) -> str | None:
-    """What to say of an error that another try would repeat; None for any other."""
-    return str(error) if isinstance(error, InputError | Diverged) else None
 
 
 def _score(trial: Trial, job: Job, record: Callable[..., Any], ended: bool) -> None:

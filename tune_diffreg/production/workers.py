@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from tune_diffreg.diffusion import Part
+from tune_diffreg.diffusion import Diverged, Part
 from tune_diffreg.errors import InputError, WorkFailed
 from tune_diffreg.factory import in_a_line
 from tune_diffreg.production.job import Job
-from tune_diffreg.production.train import failure, take_part
+from tune_diffreg.production.train import take_part
 from tune_diffreg.results.journal import Event, Journal, events_from
 from tune_diffreg.search.cluster import ray_cluster
 
@@ -125,9 +125,7 @@ def _worker(config: dict[str, Any]) -> None:
     part = Part(context.get_world_rank(), context.get_world_size())
     try:
         take_part(job, part, job.stop.exists)
-    except Exception as error:
-        reason = failure(error)
-        if reason is not None:
-            Journal(job.history).append("failed", reason=reason)
-            job.stop.touch()
+    except (InputError, Diverged) as error:  # another try would end alike
+        Journal(job.history).append("failed", reason=str(error))
+        job.stop.touch()
         raise  # Ray ends the others, which may be waiting for this one, and starts all anew

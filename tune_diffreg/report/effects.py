@@ -39,11 +39,11 @@ class Effect:
 
     name: str
     importance: float | None
-    correlation: float | None
-    low: float | None
-    high: float | None
-    best: str | None
-    p_value: float | None
+    correlation: float | None = None
+    low: float | None = None
+    high: float | None = None
+    best: str | None = None
+    p_value: float | None = None
 
     @property
     def sentence(self) -> str:
@@ -78,7 +78,7 @@ def effects(study: Study, records: Iterable[TrialRecord]) -> list[Effect]:
         values, of_used = [value for value, _ in used], [score for _, score in used]
         name, importance = knob(path, study.search.space), importances.get(path)
         if len(used) < LEAST or len(set(map(str, values))) < 2:
-            found.append(Effect(name, importance, None, None, None, None, None))
+            found.append(Effect(name, importance))
         elif distribution.choices is None:
             found.append(_of_numbers(name, importance, values, of_used))
         else:
@@ -100,8 +100,8 @@ def _of_numbers(
     low, high = np.quantile(drawn, [(1 - _SURE) / 2, (1 + _SURE) / 2])
     correlation, p = float(whole.statistic), float(whole.pvalue)
     if math.isnan(p):
-        return Effect(name, importance, None, None, None, None, None)
-    return Effect(name, importance, correlation, float(low), float(high), None, p)
+        return Effect(name, importance)
+    return Effect(name, importance, correlation, float(low), float(high), p_value=p)
 
 
 def _of_choices(
@@ -112,7 +112,7 @@ def _of_choices(
         groups.setdefault(setting(value), []).append(score)
     p = float(stats.kruskal(*groups.values()).pvalue) if len(set(scores)) > 1 else 1.0
     best = min(groups, key=lambda value: float(np.median(groups[value])))
-    return Effect(name, importance, None, None, None, best, p)
+    return Effect(name, importance, best=best, p_value=p)
 
 
 def _importances(

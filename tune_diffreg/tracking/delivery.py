@@ -105,8 +105,8 @@ class Delivery:
                 client.log_metric(self._parent, f"best_{name}", value)
         self._store.flush()
         if model is not None and best is not None:
-            trial = (summary["confirmation"] or {}).get("chosen", best["trial_id"])
-            register(client, Chosen(self._study.name, self._parent, trial, text), model)
+            chosen = Chosen(self._study.name, self._parent, best["trial_id"], text)
+            register(client, chosen, model)
         status = {"complete": "FINISHED", "failed": "FAILED"}.get(summary["state"], "KILLED")
         client.set_terminated(self._parent, status)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+from tune_diffreg.errors import InputError
 
 _DIGEST = hashlib.sha256().digest_size
 
@@ -30,6 +33,32 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(path: Path, busy: str) -> Iterator[None]:
+    """Holds the lock of the file `path`, made if need be, as one process at a time can.
+
+    Raises:
+        InputError: `busy`, where another process holds it; or the file cannot be written.
+    """
+    try:
+        file = path.open("w")
+    except OSError as error:
+        raise InputError(f"{path.parent} cannot be written ({error.strerror})") from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(busy) from None
+        yield
+
+
+def check_new(path: Path) -> None:
+    """Raises InputError where `path` cannot be a new folder: it is in use, or holds something."""
+    in_use = path.exists() and (not path.is_dir() or any(path.iterdir()))
+    if in_use or path == Path.cwd():
+        raise InputError(f"{path} exists already; choose another --output")
 
 
 def write_sealed(path: Path, content: bytes) -> None:

@@ -18,7 +18,7 @@ from tune_diffreg.diffusion import sampling_scheduler
 from tune_diffreg.diffusion.model import build_model
 from tune_diffreg.diffusion.schedule import ddim_scheduler
 from tune_diffreg.errors import InputError
-from tune_diffreg.files import write_atomically
+from tune_diffreg.files import check_new, write_atomically
 from tune_diffreg.production.card import model_card
 from tune_diffreg.production.job import Job
 from tune_diffreg.results import Best, StudyFolder, read_best, read_journal, replay, trained
@@ -119,8 +119,7 @@ def new_folder(path: Path) -> Iterator[Path]:
         InputError: `path` exists and holds something, or cannot be made.
     """
     path = path.resolve()
-    if path == Path.cwd() or (path.exists() and (not path.is_dir() or any(path.iterdir()))):
-        raise InputError(f"{path} exists already; choose another --output")
+    check_new(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))

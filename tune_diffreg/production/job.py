@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tune_diffreg.errors import InputError
-from tune_diffreg.files import write_atomically
+from tune_diffreg.files import check_new, locked, write_atomically
 from tune_diffreg.results import Best, read_best
 from tune_diffreg.results.formats import to_yaml
 from tune_diffreg.results.journal import Event, read_journal
@@ -65,18 +64,12 @@ class Job:
         Raises:
             InputError: `output` is in use, cannot be written, or was begun with other settings.
         """
-        if self.output.exists() and (not self.output.is_dir() or any(self.output.iterdir())):
-            raise InputError(f"{self.output} exists already; choose another --output")
+        check_new(self.output)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            lock = (self.folder / ".lock").open("w")
         except OSError as error:
             raise InputError(f"{self.folder} cannot be written ({error.strerror})") from None
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise InputError(f"{self.output} is being trained by another process") from None
+        with locked(self.folder / ".lock", f"{self.output} is being trained by another process"):
             self._check_settings()
             self.stop.unlink(missing_ok=True)
             yield

@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from tune_diffreg.errors import InputError, did_you_mean, explain
-from tune_diffreg.files import write_atomically
+from tune_diffreg.files import locked, write_atomically
 from tune_diffreg.results.formats import to_yaml
 from tune_diffreg.study import Study, read_yaml
 
@@ -110,15 +110,7 @@ class StudyFolder:
         Raises:
             InputError: one is running it now.
         """
-        try:
-            lock = (self.root / ".lock").open("w")
-        except OSError as error:
-            raise InputError(f"{self.root} cannot be written ({error.strerror})") from None
-        with lock as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise InputError(f"study {self.name!r} is being run by another process") from None
+        with locked(self.root / ".lock", f"study {self.name!r} is being run by another process"):
             yield
 
     def is_locked(self) -> bool:

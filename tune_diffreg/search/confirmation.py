@@ -6,7 +6,6 @@ what an interrupted confirmation goes on from.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,7 +17,7 @@ from tune_diffreg.results.confirmation import (
     repeated_config,
     repetitions,
 )
-from tune_diffreg.search.coordinator import Assignment, Listener
+from tune_diffreg.search.coordinator import Assignment, Listener, not_finite
 from tune_diffreg.search.halving import Decision
 from tune_diffreg.study import Study
 
@@ -74,10 +73,10 @@ class Confirmation:
         """Records the scores of a repetition at full length, which ends it."""
         if self.runs[trial_id].state != "running":
             return Decision.PRUNE
-        for name, score in scores.items():
-            if not math.isfinite(score):
-                self.fail(trial_id, f"{name} became {score} at {images:,} images seen")
-                return Decision.FAIL
+        reason = not_finite(scores, images)
+        if reason:
+            self.fail(trial_id, reason)
+            return Decision.FAIL
         self._note(
             "repeated",
             run=trial_id,

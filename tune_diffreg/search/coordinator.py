@@ -123,11 +123,11 @@ class Coordinator:
             return Decision.PRUNE
         if any(report.images == images for report in record.reports):
             return Decision.CONTINUE
+        reason = not_finite(scores, images)
+        if reason:
+            self.fail(trial_id, reason)
+            return Decision.FAIL
         decision = self._judge(record, images, scores)
-        if decision is Decision.FAIL:
-            name = next(name for name, score in scores.items() if not math.isfinite(score))
-            self.fail(trial_id, f"{name} became {scores[name]} at {images:,} images seen")
-            return decision
         self._budget.spend(images - record.images)
         stops = self._study.search.when_spent == "stop" and self._budget.spent()
         if decision.goes_on and stops:
@@ -222,8 +222,6 @@ class Coordinator:
     def _judge(self, record: TrialRecord, images: int, scores: Mapping[str, float]) -> Decision:
         """Baselines run to the end and set no standard at the rungs: they are chosen, not drawn,
         and an unregularised one would have every regularised trial pruned early."""
-        if not all(math.isfinite(score) for score in scores.values()):
-            return Decision.FAIL
         if record.baseline is not None:
             done = images >= self._study.training.images
             return Decision.COMPLETE if done else Decision.CONTINUE
@@ -278,3 +276,9 @@ class Coordinator:
         written = self._journal.append(event, **content)
         apply(self.records, written)
         self.listener(written)
+
+
+def not_finite(scores: Mapping[str, float], images: int) -> str:
+    """Says which score is no finite number, for which a training fails; empty if all are."""
+    wrong = [name for name, score in scores.items() if not math.isfinite(score)]
+    return f"{wrong[0]} became {scores[wrong[0]]} at {images:,} images seen" if wrong else ""

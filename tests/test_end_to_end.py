@@ -281,3 +281,13 @@ def test_check_prints_the_plan_and_starts_nothing(tmp_path: Path, command: Comma
     )
     assert found["cost"]["gpu_share"] is None
     assert not list(tmp_path.iterdir())
+
+
+def test_best_shows_what_confirmation_chose(confirmed: Path, command: Command) -> None:
+    chosen = json.loads((confirmed / "digits" / "summary.json").read_text())["confirmation"][
+        "chosen"
+    ]
+    status, printed = command("best", "digits", "--storage", confirmed)
+    assert status == 0
+    name = {"t0000": "unregularized", "t0001": "published"}.get(chosen, chosen)
+    assert f"chosen: {name}" in printed

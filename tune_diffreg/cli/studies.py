@@ -88,7 +88,8 @@ def best(name: Name, storage: Storage = RUNS, as_json: Json = False) -> None:
     from tune_diffreg.terminal import main_scores, result_table
 
     folder = open_study(storage, name)
-    found, study = read_state(folder)["best"], folder.read_study()
+    state, study = read_state(folder), folder.read_study()
+    found, confirmation = state["best"], state["confirmation"]
     records = replay(read_journal(folder.journal))
     if found is None:
         leader = leading_trial(study, records.values())
@@ -101,7 +102,8 @@ def best(name: Name, storage: Storage = RUNS, as_json: Json = False) -> None:
                 else ""
             )
         )
-    show(found, lambda _: result_table(study, records), as_json)
+    chosen = records[confirmation["chosen"]] if confirmation else None
+    show(found, lambda _: result_table(study, records, chosen), as_json)
 
 
 @app.command()

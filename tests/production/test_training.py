@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -19,7 +20,8 @@ from tests.conftest import ROOT, Command, run_cli, tiny_study
 from tune_diffreg.diffusion import Part, augmentation
 from tune_diffreg.diffusion.batches import Walk
 from tune_diffreg.production.cautions import cautions
-from tune_diffreg.production.job import scored_at
+from tune_diffreg.production.job import Job, scored_at
+from tune_diffreg.production.train import take_part
 from tune_diffreg.results import read_best
 from tune_diffreg.tracking import local_uri
 
@@ -133,6 +135,19 @@ def test_an_interrupt_and_a_kill_leave_no_trace(exported: Path) -> None:
     assert not folder.exists()
     pd.testing.assert_frame_equal(history(exported, "disturbed"), history(exported, "calm"))
     assert read_best(exported / "disturbed" / "best.yaml").config.data.train == 64
+
+
+@pytest.mark.slow
+def test_a_stop_between_training_and_scoring_skips_no_score(exported: Path) -> None:
+    best = read_best(exported / "calm" / "best.yaml")
+    job = Job(best, exported / "halted", scored_at(best.config.training.images, 3))
+    for _ in range(4):
+        asked = itertools.count(1)
+        with job.begun():
+            take_part(job, stopped=lambda asked=asked: next(asked) == 8)  # 2560 images on
+    assert [e["images"] for e in job.events() if e["event"] == "stopped"] == [2560, 5120, 7680]
+    assert list(job.scores()) == [2560, 5120, 7680]
+    assert (job.folder / "model.safetensors").exists()
 
 
 @pytest.mark.slow

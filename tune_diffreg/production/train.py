@@ -47,7 +47,7 @@ def take_part(
     record = partial(_record, Journal(job.history), news) if part.number == 0 else _ignore
     record("session", images=trial.images_seen, data_sha256=splits.digest)
     told = time.monotonic()
-    for until in [images for images in job.scored_at if images > trial.images_seen]:
+    for until in _ahead(job, trial.images_seen):
         while trial.images_seen < until:
             trial.train(min(until, trial.images_seen + _STEPS * config.training.batch_size))
             if part.agree(stopped(), trial.trainer.device):
@@ -64,6 +64,12 @@ def take_part(
         if part.number == 0:
             _score(trial, job, record, ended=until == job.scored_at[-1])
     record("complete", images=trial.images_seen)
+
+
+def _ahead(job: Job, images_seen: int) -> list[int]:
+    """Where it is still to be scored: also here, if it was stopped between arrival and scores."""
+    scored = job.scores()
+    return [at for at in job.scored_at if at > images_seen or at not in scored]
 
 
 def _score(trial: Trial, job: Job, record: Callable[..., Any], ended: bool) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -14,11 +13,8 @@ import yaml
 from diffusers import DDPMPipeline
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from torchvision.transforms.v2.functional import to_pil_image
 
 from tests.conftest import TINY, Command, optuna_trials, run_cli, tiny_run, tiny_study
-from tune_diffreg.diffusion import latents, sample
-from tune_diffreg.diffusion.model import predict
 from tune_diffreg.results import open_study, read_journal, replay
 from tune_diffreg.study import scores
 from tune_diffreg.tracking import local_uri
@@ -206,24 +202,13 @@ def test_list_status_and_best_tell_the_same_in_words_and_in_json(
             assert found == summary
 
 
-def test_the_export_loads_in_plain_diffusers_and_samples_the_same_images(
-    finished: Path, exported: Path, summary: dict
-) -> None:
+def test_the_export_is_of_the_best_trial(finished: Path, exported: Path, summary: dict) -> None:
     best = yaml.safe_load((exported / "best.yaml").read_text())
     assert best["trial_id"] == summary["best"]["trial_id"]
     assert best["config"] == summary["best"]["config"]
     assert best["result"]["scores"]["fd_digits_cnn"] == summary["best"]["value"]
     assert len(best["provenance"]["data_sha256"]) == 64
 
-    pipeline = DDPMPipeline.from_pretrained(exported / "pipeline")
-    pipeline.set_progress_bar_config(disable=True)
-    generators = [torch.Generator().manual_seed(seed) for seed in range(16)]
-    theirs = pipeline(batch_size=16, generator=generators, num_inference_steps=4).images
-
-    ours = sample(
-        partial(predict, pipeline.unet), pipeline.scheduler, latents(0, 16, (1, 8, 8)), steps=4
-    )
-    assert [image.tobytes() for image in theirs] == [to_pil_image(i).tobytes() for i in ours]
     sheet = (finished / "digits" / "trials" / best["trial_id"] / "samples.png").read_bytes()
     assert sheet.startswith(b"\x89PNG")
 

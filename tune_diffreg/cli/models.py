@@ -46,12 +46,15 @@ def export(
     """Export the chosen configuration and its trained model."""
     from tune_diffreg.production import diffusers_arguments
     from tune_diffreg.production import export as export_study
-    from tune_diffreg.results import open_study
+    from tune_diffreg.results import open_study, read_journal, unfinished
 
-    exported = export_study(open_study(storage, name), output, trial)
+    folder = open_study(storage, name)
+    exported = export_study(folder, output, trial)
     typer.echo(f"{exported.trial_id} of study {name}: {output}/best.yaml, {output}/pipeline")
     if not exported.result.feasible:
-        typer.echo("It breaks a constraint: no trial of full length met them all.")
+        typer.echo("It breaks a constraint: do not use it as it is.")
+    for sentence in unfinished(folder.read_study(), read_journal(folder.journal)):
+        typer.echo(sentence)
     typer.echo(f"Train it again:  {program()} train {output}/best.yaml")
     if arguments:
         given, lost = diffusers_arguments(exported.config)

@@ -40,6 +40,7 @@ def model_card(best: Best, loads_in_diffusers: bool) -> str:
         "tune-diffreg chose.",
         "## Scores",
         _scores(best),
+        *_infeasible(best),
         *_confirmed(best),
         "## What it copies",
         _copies(best.result.scores),
@@ -64,6 +65,12 @@ def _scores(best: Best) -> str:
     rows = [f"| {score_name(name)} | {score(name, value)} |" for name, value in told.items()]
     head = f"| {best.result.samples} samples against the {best.result.split} split | |\n|---|---|"
     return "\n".join([head, *rows])
+
+
+def _infeasible(best: Best) -> list[str]:
+    if best.result.feasible:
+        return []
+    return ["**It breaks a constraint of its study: do not use it as it is.**"]
 
 
 def _confirmed(best: Best) -> list[str]:

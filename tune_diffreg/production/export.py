@@ -22,9 +22,9 @@ from tune_diffreg.files import check_new, write_atomically
 from tune_diffreg.production.card import model_card
 from tune_diffreg.production.job import Job
 from tune_diffreg.results import Best, StudyFolder, read_best, read_journal, replay, trained
+from tune_diffreg.results.folder import PAIRS, SAMPLES
 from tune_diffreg.results.formats import to_json, to_yaml
 from tune_diffreg.results.summary import best_config
-from tune_diffreg.search.sheets import PAIRS, SAMPLES
 from tune_diffreg.search.trial import MODEL
 from tune_diffreg.study import TrialConfig
 

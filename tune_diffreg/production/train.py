@@ -10,8 +10,9 @@ from typing import Any
 from tune_diffreg.diffusion import WHOLE, Part
 from tune_diffreg.errors import InputError
 from tune_diffreg.production.job import Job
+from tune_diffreg.results.folder import PAIRS, SAMPLES
 from tune_diffreg.results.journal import Event, Journal
-from tune_diffreg.search.sheets import PAIRS, SAMPLES, save_pairs, save_sheet
+from tune_diffreg.search.sheets import save_pairs, save_sheet
 from tune_diffreg.search.trial import Trial, device_for, load_materials
 
 _STEPS = 10

@@ -32,9 +32,11 @@ from tune_diffreg.results import (
     read_journal,
     repetitions,
     replay,
+    unfinished,
     verdict,
     wall_seconds,
 )
+from tune_diffreg.results.folder import PAIRS, REAL, SAMPLES
 from tune_diffreg.study import Study
 from tune_diffreg.words import score, score_name
 
@@ -55,7 +57,7 @@ def write_report(folder: StudyFolder) -> None:
     ).get_template("page.html.j2")
     page = template.render(
         study=study,
-        answer=_answer(study, records, confirmation),
+        answer=[*_answer(study, records, confirmation), *unfinished(study, events)],
         note=f"{score_name(study.objective.metric)}, {study.evaluation.samples} samples against "
         "the validation split; less is better. ± is one standard error of the choice of samples.",
         confirmation=None if confirmation is None else confirmation_rows(study, confirmation),
@@ -72,17 +74,9 @@ def write_report(folder: StudyFolder) -> None:
         gaps=_html(loss_gaps(columns)) if columns else None,
         audit=audit_sentences(found) if (found := audit(study, list(records.values()))) else [],
         time=_html(where_time_went(records, runs, wall_seconds(events))),
-        real=_picture(folder, "real.png"),
-        sheets=[
-            (title, picture)
-            for title, record in columns
-            if (picture := _picture(folder, f"trials/{record.id}/samples.png"))
-        ],
-        pairs=[
-            (title, picture)
-            for title, record in columns
-            if (picture := _picture(folder, f"trials/{record.id}/pairs.png"))
-        ],
+        real=_picture(folder, REAL),
+        sheets=_pictures(folder, columns, SAMPLES),
+        pairs=_pictures(folder, columns, PAIRS),
     )
     write_atomically(folder.report, page)
 
@@ -112,6 +106,14 @@ def _answer(
         f"It is the best of {len(records)} trials on one seed each, so part of its lead is luck; "
         "it has not been confirmed on fresh seeds.",
     ]
+
+
+def _pictures(
+    folder: StudyFolder, columns: list[tuple[str, TrialRecord]], name: str
+) -> list[tuple[str, str]]:
+    """The sheet `name` of each compared trial that has one, with the trial's title."""
+    found = [(title, _picture(folder, f"trials/{record.id}/{name}")) for title, record in columns]
+    return [(title, picture) for title, picture in found if picture is not None]
 
 
 def _picture(folder: StudyFolder, name: str) -> str | None:

@@ -24,7 +24,7 @@ from tune_diffreg.results.summary import (
     write_results,
 )
 from tune_diffreg.results.trials import RungReport, TrialRecord, replay, wall_seconds
-from tune_diffreg.results.verdict import confirmation_rows, verdict
+from tune_diffreg.results.verdict import confirmation_rows, unfinished, verdict
 
 __all__ = [
     "Best",
@@ -53,6 +53,7 @@ __all__ = [
     "replay",
     "summarize",
     "trained",
+    "unfinished",
     "verdict",
     "versions",
     "wall_seconds",

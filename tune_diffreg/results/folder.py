@@ -15,6 +15,9 @@ from tune_diffreg.files import locked, write_atomically
 from tune_diffreg.results.formats import to_yaml
 from tune_diffreg.study import Study, read_yaml
 
+# Sheets of images: of a trial its samples and those most like training images, and real ones.
+SAMPLES, PAIRS, REAL = "samples.png", "pairs.png", "real.png"
+
 
 @dataclass(frozen=True)
 class StudyFolder:

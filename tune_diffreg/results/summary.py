@@ -15,7 +15,7 @@ from tune_diffreg.results.audit import audit
 from tune_diffreg.results.confirmation import Repetition, conclude, repetitions
 from tune_diffreg.results.folder import StudyFolder
 from tune_diffreg.results.formats import to_json, to_yaml
-from tune_diffreg.results.journal import read_journal
+from tune_diffreg.results.journal import Event, read_journal
 from tune_diffreg.results.ranking import best_trial
 from tune_diffreg.results.trials import ENDED, TrialRecord, replay, wall_seconds
 from tune_diffreg.study import Study, TrialConfig
@@ -67,14 +67,18 @@ def read_state(folder: StudyFolder) -> dict[str, Any]:
     study = folder.read_study()
     events = read_journal(folder.journal) if folder.journal.exists() else []
     records = replay(events)
-    finished = any(event["event"] == "stop" and event["finished"] for event in events)
     if folder.is_locked():
         state: State = "running"
-    elif not finished:
+    elif not has_ended(events):
         state = "interrupted"
     else:
         state = final_state(records.values())
     return summarize(study, records, repetitions(events), state, wall_seconds(events))
+
+
+def has_ended(events: Iterable[Event]) -> bool:
+    """Whether the study has nothing left to do."""
+    return any(event["event"] == "stop" and event["finished"] for event in events)
 
 
 def final_state(records: Iterable[TrialRecord]) -> State:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from tune_diffreg.results.journal import Event
+from tune_diffreg.results.summary import has_ended
+from tune_diffreg.results.trials import replay
 from tune_diffreg.study import Study
 from tune_diffreg.words import score, score_name, within
 
@@ -53,6 +57,17 @@ def verdict(study: Study, confirmation: dict[str, Any]) -> list[str]:
             f"confirmation found {score(metric, abs(curse))} {more}."
         )
     return sentences
+
+
+def unfinished(study: Study, events: Sequence[Event]) -> list[str]:
+    """That results may change, in a sentence, if the study has not ended."""
+    if has_ended(events):
+        return []
+    ended = sum(record.ended for record in replay(events).values())
+    return [
+        f"The study has not ended ({ended} of {study.search.trials} trials have), so this may "
+        "change."
+    ]
 
 
 def _against_baseline(metric: str, confirmation: dict[str, Any]) -> str:

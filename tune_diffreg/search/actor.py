@@ -11,7 +11,8 @@ from ray import tune
 
 from tune_diffreg.diffusion import Diverged, Network
 from tune_diffreg.factory import in_a_line
-from tune_diffreg.search.sheets import PAIRS, SAMPLES, save_pairs, save_sheet
+from tune_diffreg.results.folder import PAIRS, SAMPLES
+from tune_diffreg.search.sheets import save_pairs, save_sheet
 from tune_diffreg.search.trial import (
     Materials,
     Trial,

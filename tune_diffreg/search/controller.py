@@ -27,11 +27,12 @@ from tune_diffreg.results import (
     wall_seconds,
     write_results,
 )
+from tune_diffreg.results.folder import REAL
 from tune_diffreg.search.checkpoint import remove_checkpoints
 from tune_diffreg.search.cluster import ray_cluster, trial_slots
 from tune_diffreg.search.confirmation import Confirmation
 from tune_diffreg.search.coordinator import Coordinator, Listener
-from tune_diffreg.search.sheets import REAL, save_sheet
+from tune_diffreg.search.sheets import save_sheet
 from tune_diffreg.search.trial import Materials, load_materials, materials_of
 from tune_diffreg.study import Study
 

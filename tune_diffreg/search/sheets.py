@@ -10,7 +10,6 @@ from torchvision.utils import make_grid
 
 from tune_diffreg.files import write_atomically
 
-SAMPLES, PAIRS, REAL = "samples.png", "pairs.png", "real.png"
 _COLUMNS = 8
 _MOST = 64
 _SIDE = 32  # pixels; smaller images are enlarged by whole factors

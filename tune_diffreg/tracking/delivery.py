@@ -14,6 +14,7 @@ from typing import Any
 from tune_diffreg.files import write_atomically
 from tune_diffreg.results import StudyFolder
 from tune_diffreg.results.confirmation import Repetition, apply_repetition, repeated_config
+from tune_diffreg.results.folder import PAIRS, SAMPLES
 from tune_diffreg.results.journal import Event, events_from
 from tune_diffreg.results.trials import TrialRecord, apply
 from tune_diffreg.study import Study, TrialConfig
@@ -32,7 +33,6 @@ _STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
 # What a trial's scores were taken with; the parent has the versions of all packages too.
 _PART_OF_A_SCORE = ("data_sha256", "features", "features_sha256")
 _MOST_WAITING = 200  # events, before they are sent
-_SHEETS = ("samples.png", "pairs.png")
 
 
 class Delivery:
@@ -170,7 +170,7 @@ class Delivery:
         if reason:
             tags["reason"] = reason
         self._store.flush_run(run_id)
-        for sheet in (self._folder.trial(name) / sheet for sheet in _SHEETS):
+        for sheet in (self._folder.trial(name) / sheet for sheet in (SAMPLES, PAIRS)):
             if sheet.exists():
                 self._store.client.log_artifact(run_id, str(sheet))
         self._store.client.set_terminated(run_id, _STATUS[state], time)

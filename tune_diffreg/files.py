@@ -5,12 +5,14 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from tune_diffreg.errors import InputError
+from tune_diffreg.mirror import publish
 
 _DIGEST = hashlib.sha256().digest_size
 
@@ -31,6 +33,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+        publish(path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -43,7 +46,7 @@ def locked(path: Path, busy: str) -> Iterator[None]:
         InputError: `busy`, where another process holds it; or the file cannot be written.
     """
     try:
-        file = path.open("w")
+        file = path.open("a")
     except OSError as error:
         raise InputError(f"{path.parent} cannot be written ({error.strerror})") from None
     with file:
@@ -51,6 +54,9 @@ def locked(path: Path, busy: str) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InputError(busy) from None
+        file.truncate(0)
+        file.write(f"{socket.gethostname()} {os.getpid()}")
+        file.flush()
         yield
 
 

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from tune_diffreg.errors import InputError
+from tune_diffreg.mirror import address_of
 from tune_diffreg.production import export
 from tune_diffreg.report import write_report
 from tune_diffreg.results import (
@@ -54,6 +55,7 @@ def run_study(study: Study, storage: Path, console: Console, address: str | None
         InputError: before anything is started.
     """
     folder = StudyFolder(storage, study.name)
+    folder.refresh()
     check_cluster(study, address)
     if not folder.journal.exists():  # a search that has begun knows it already
         check_warm_start(study)
@@ -205,7 +207,7 @@ def _conclude(study: Study, folder: StudyFolder, summary: dict[str, Any], consol
 
 
 def _storage_option(storage: Path) -> str:
-    return "" if storage == Path("runs") else f" --storage {shlex.quote(str(storage))}"
+    return "" if storage == Path("runs") else f" --storage {shlex.quote(address_of(storage))}"
 
 
 def _log_to(path: Path) -> None:

@@ -13,6 +13,8 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
+from tune_diffreg.mirror import storage_at
+
 # Nothing that we start reports usage, unless the user wants it to.
 for _switch, _off in {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -32,7 +34,14 @@ app = typer.Typer(
 
 File = Annotated[Path, typer.Argument(metavar="STUDY", help="Study file (YAML).")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the study.")]
-Storage = Annotated[Path, typer.Option(help="Folder that holds the studies' results.")]
+Storage = Annotated[
+    Path,
+    typer.Option(
+        metavar="PATH|URI",
+        parser=lambda text: storage_at(str(text)),
+        help="What holds the studies' results: a folder, s3://bucket/folder, gs://...",
+    ),
+]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a setting; may be repeated."),

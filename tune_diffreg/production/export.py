@@ -39,6 +39,8 @@ def export(folder: StudyFolder, output: Path, trial: str | None = None) -> Best:
             use.
     """
     best = _best(folder) if trial is None else _of_trial(folder, trial)
+    for name in (MODEL, SAMPLES, PAIRS):
+        folder.of_trial(best.trial_id, name)
     with new_folder(output) as unfinished:
         _fill(unfinished, best, folder.trial(best.trial_id))
     return best

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader
@@ -74,7 +75,7 @@ def write_report(folder: StudyFolder) -> None:
         gaps=_html(loss_gaps(columns)) if columns else None,
         audit=audit_sentences(found) if (found := audit(study, list(records.values()))) else [],
         time=_html(where_time_went(records, runs, wall_seconds(events))),
-        real=_picture(folder, REAL),
+        real=_picture(folder.root / REAL),
         sheets=_pictures(folder, columns, SAMPLES),
         pairs=_pictures(folder, columns, PAIRS),
     )
@@ -112,12 +113,11 @@ def _pictures(
     folder: StudyFolder, columns: list[tuple[str, TrialRecord]], name: str
 ) -> list[tuple[str, str]]:
     """The sheet `name` of each compared trial that has one, with the trial's title."""
-    found = [(title, _picture(folder, f"trials/{record.id}/{name}")) for title, record in columns]
+    found = [(title, _picture(folder.of_trial(record.id, name))) for title, record in columns]
     return [(title, picture) for title, picture in found if picture is not None]
 
 
-def _picture(folder: StudyFolder, name: str) -> str | None:
-    path = folder.root / name
+def _picture(path: Path) -> str | None:
     return base64.b64encode(path.read_bytes()).decode() if path.exists() else None
 
 

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from tune_diffreg.errors import InputError, did_you_mean, explain
 from tune_diffreg.files import locked, write_atomically
+from tune_diffreg.mirror import address_of, fetch, mirror_of
 from tune_diffreg.results.formats import to_yaml
 from tune_diffreg.study import Study, read_yaml
 
@@ -76,6 +77,22 @@ class StudyFolder:
     def trial(self, trial_id: str) -> Path:
         return self.root / "trials" / trial_id
 
+    def of_trial(self, trial_id: str, name: str) -> Path:
+        """A file that a trial left for good; there is none if it does not exist."""
+        path = self.trial(trial_id) / name
+        if not path.exists():
+            fetch(path)
+        return path
+
+    def refresh(self) -> None:
+        """Brings what is known of the study into a local copy of a storage elsewhere."""
+        mirror = mirror_of(self.storage)
+        if mirror is not None:
+            for file in (self.study, self.best):
+                mirror.fetch(file)
+            for file in (self.proposals, self.journal):
+                mirror.fetch_growth(file)
+
     def create(self, study: Study) -> None:
         """Makes the folder for a study, or checks that the one there is of the same study.
 
@@ -93,7 +110,8 @@ class StudyFolder:
             self.root.mkdir(parents=True, exist_ok=True)
             write_atomically(self.study, to_yaml(study.model_dump(mode="json")))
         except OSError as error:
-            raise InputError(f"{self.root} cannot be written ({error.strerror})") from None
+            reason = error.strerror or str(error).splitlines()[0]
+            raise InputError(f"{self.root} cannot be written ({reason})") from None
 
     def read_study(self) -> Study:
         """The study as it was started.
@@ -113,13 +131,25 @@ class StudyFolder:
         Raises:
             InputError: one is running it now.
         """
-        with locked(self.root / ".lock", f"study {self.name!r} is being run by another process"):
-            yield
+        with locked(self._lock, f"study {self.name!r} is being run by another process"):
+            mirror = mirror_of(self.root)
+            if mirror is None:
+                yield
+                return
+            with mirror.lease(self.root, f"study {self.name!r} is being run by another machine"):
+                yield
+
+    @property
+    def _lock(self) -> Path:
+        return self.root / ".lock"
 
     def is_locked(self) -> bool:
         """Whether a process is running the study now."""
+        mirror = mirror_of(self.root)
+        if mirror is not None:
+            return mirror.is_held(self.root)
         try:
-            with (self.root / ".lock").open("r") as file:
+            with self._lock.open("r") as file:
                 # A shared lock, so that looking never keeps anyone from starting for long.
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -131,6 +161,10 @@ class StudyFolder:
 
 def list_studies(storage: Path) -> list[StudyFolder]:
     """All studies in a storage folder, by name."""
+    mirror = mirror_of(storage)
+    if mirror is not None:
+        for name in mirror.names():
+            StudyFolder(storage, name).refresh()
     found = storage.glob("*/study.yaml") if storage.is_dir() else iter(())
     return sorted((StudyFolder(storage, p.parent.name) for p in found), key=lambda f: f.name)
 
@@ -144,5 +178,5 @@ def open_study(storage: Path, name: str) -> StudyFolder:
     known = [folder.name for folder in list_studies(storage)]
     if name not in known:
         hint = did_you_mean(name, known) or (f"; there are {', '.join(known)}" if known else "")
-        raise InputError(f"no study {name!r} in {storage}{hint}")
+        raise InputError(f"no study {name!r} in {address_of(storage)}{hint}")
     return StudyFolder(storage, name)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tune_diffreg.errors import InputError
+from tune_diffreg.mirror import publish_growth
 
 Event = dict[str, Any]
 
@@ -22,6 +23,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         cut_torn_line(path)
+        self._path = path
         self._file = path.open("ab")
 
     def append(self, event: str, **content: Any) -> Event:
@@ -30,6 +32,7 @@ class Journal:
         self._file.write(json.dumps(record, allow_nan=False).encode() + b"\n")
         self._file.flush()
         os.fsync(self._file.fileno())
+        publish_growth(self._path)
         return record
 
     def close(self) -> None:

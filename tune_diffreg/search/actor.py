@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,7 +10,8 @@ from ray import tune
 
 from tune_diffreg.diffusion import Diverged, Network
 from tune_diffreg.factory import in_a_line
-from tune_diffreg.results.folder import PAIRS, SAMPLES
+from tune_diffreg.mirror import storage_at
+from tune_diffreg.results.folder import PAIRS, SAMPLES, StudyFolder
 from tune_diffreg.search.sheets import save_pairs, save_sheet
 from tune_diffreg.search.trial import (
     Materials,
@@ -27,11 +27,16 @@ SLICE_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Shared:
-    """What the driver gives to every actor, once."""
+    """What the driver gives to every actor, once.
+
+    Attributes:
+        storage: address that `storage_at` takes, on whatever machine.
+    """
 
     materials: Materials
     rungs: tuple[int, ...]
-    trials_folder: Path
+    study: str
+    storage: str
     resources: Resources
     keeps_models: bool = True
 
@@ -45,6 +50,7 @@ class TrialActor(tune.Trainable):
     def setup(self, config: dict[str, Any], shared: Shared | None = None) -> None:
         assert shared is not None
         self._shared = shared
+        self._study = StudyFolder(storage_at(shared.storage), shared.study)
         torch.set_num_threads(shared.resources.cpu)
         bound_memory(shared.resources)
         self._network: Network | None = None
@@ -73,7 +79,7 @@ class TrialActor(tune.Trainable):
 
     def _begin(self, config: dict[str, Any]) -> None:
         self._trial_id: str = config["trial_id"]
-        self._folder = self._shared.trials_folder / self._trial_id
+        self._folder = self._study.trial(self._trial_id)
         self._config = TrialConfig.model_validate(config["config"])
         self._ahead = [r for r in self._shared.rungs if r > max(config["reported"], default=0)]
         self._trial: Trial | None = None

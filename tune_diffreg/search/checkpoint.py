@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from tune_diffreg.files import read_sealed, write_sealed
+from tune_diffreg.mirror import fetch, withdraw
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
 
     Going on from an earlier one takes longer and gives the same to the bit.
     """
+    fetch(folder / LATEST)  # another machine may have gone on with it
     for name in (LATEST, BEFORE):
         path = folder / name
         try:
@@ -53,8 +55,8 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
 
 def remove_checkpoints(folder: Path) -> None:
     """Removes what a trial that has ended no longer needs."""
-    for name in (LATEST, BEFORE):
-        (folder / name).unlink(missing_ok=True)
+    withdraw(folder / LATEST)
+    (folder / BEFORE).unlink(missing_ok=True)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from tune_diffreg.data.image_folder import Progress
 from tune_diffreg.diffusion import check_model
 from tune_diffreg.errors import InputError
 from tune_diffreg.evaluation import LEAST_IMAGES
+from tune_diffreg.mirror import address_of, mirror_of
 from tune_diffreg.results import (
     StudyFolder,
     final_state,
@@ -156,7 +157,7 @@ def _run_on_ray(
     coordinator: Coordinator | Confirmation,
     address: str | None,
 ) -> None:
-    with ray_cluster(address):
+    with ray_cluster(address), _scratch(folder) as scratch:
         from ray import tune
 
         from tune_diffreg.search.actor import Shared, TrialActor
@@ -164,14 +165,19 @@ def _run_on_ray(
 
         confirming = isinstance(coordinator, Confirmation)
         rungs = (study.training.images,) if confirming else study.rungs()
-        trials = folder.root.resolve() / "trials"
-        shared = Shared(materials, rungs, trials, study.resources, keeps_models=not confirming)
+        shared = Shared(
+            materials,
+            rungs,
+            study.name,
+            address_of(folder.storage.resolve()),
+            study.resources,
+            keeps_models=not confirming,
+        )
         trainable = tune.with_resources(
             tune.with_parameters(TrialActor, shared=shared), study.resources.model_dump()
         )
         # With a searcher of one's own, Ray starts one actor at a time unless told otherwise.
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(study.search.trials)
-        scratch = folder.root.resolve() / ".ray"
         tuner = tune.Tuner(
             trainable,
             tune_config=tune.TuneConfig(
@@ -182,16 +188,33 @@ def _run_on_ray(
             ),
             run_config=tune.RunConfig(
                 name=study.name,
-                storage_path=str(scratch),
+                **scratch,
                 verbose=0,
                 failure_config=tune.FailureConfig(max_failures=_RESTARTS),
             ),
         )
+        with _graceful_signals(coordinator.interrupt):  # after Ray has set its own
+            tuner.fit()
+
+
+@contextmanager
+def _scratch(folder: StudyFolder) -> Iterator[dict[str, Any]]:
+    """Where Ray may write what nobody reads, on all machines alike, as it wants to be told."""
+    mirror = mirror_of(folder.root)
+    if mirror is None:
+        path = folder.root.resolve() / ".ray"
         try:
-            with _graceful_signals(coordinator.interrupt):  # after Ray has set its own
-                tuner.fit()
+            yield {"storage_path": str(path)}
         finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+            shutil.rmtree(path, ignore_errors=True)
+        return
+    files, root = mirror.files()
+    there = f"{root}/{folder.name}/.ray"
+    try:
+        yield {"storage_path": there, "storage_filesystem": files}
+    finally:
+        with suppress(OSError):
+            files.delete_dir(there)
 
 
 def _tidying(folder: StudyFolder, listener: Listener) -> Listener:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tune_diffreg.mirror import publish_growth
 from tune_diffreg.results import (
     Journal,
     StudyFolder,
@@ -68,6 +69,7 @@ class Coordinator:
         self._rungs = study.rungs()
         self.listener = listener
         self.interrupted = False
+        self._optuna_file = folder.proposals
         self._journal = Journal(folder.journal)
         events = read_journal(folder.journal)
         self.records = replay(events)
@@ -273,6 +275,7 @@ class Coordinator:
         self._give_up_hopeless()
 
     def _note(self, event: str, **content: Any) -> None:
+        publish_growth(self._optuna_file)  # no later than the decision that rests on it
         written = self._journal.append(event, **content)
         apply(self.records, written)
         self.listener(written)

@@ -170,7 +170,7 @@ class Delivery:
         if reason:
             tags["reason"] = reason
         self._store.flush_run(run_id)
-        for sheet in (self._folder.trial(name) / sheet for sheet in (SAMPLES, PAIRS)):
+        for sheet in (self._folder.of_trial(name, sheet) for sheet in (SAMPLES, PAIRS)):
             if sheet.exists():
                 self._store.client.log_artifact(run_id, str(sheet))
         self._store.client.set_terminated(run_id, _STATUS[state], time)

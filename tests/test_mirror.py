@@ -1,0 +1,185 @@
+"""Storage elsewhere, on a real S3 interface: what is published, fetched, held and lost."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from moto.server import ThreadedMotoServer
+
+from tests.conftest import Command, run_cli, tiny_run, tiny_study
+from tune_diffreg import mirror
+from tune_diffreg.errors import InputError
+from tune_diffreg.files import write_atomically
+from tune_diffreg.mirror import Mirror, fetch, mirror_of, publish_growth, storage_at, withdraw
+from tune_diffreg.results import StudyFolder, list_studies, open_study
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """Where an S3 server on this machine answers."""
+    running = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    running.start()
+    host, port = running.get_host_and_port()
+    yield f"{host}:{port}"
+    running.stop()
+
+
+@pytest.fixture
+def address(server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """A storage that is new."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    bucket = tmp_path.name.replace("_", "-").lower()[:40].strip("-") + "-bucket"
+    boto3.client("s3", endpoint_url=f"http://{server}").create_bucket(Bucket=bucket)
+    return f"s3://{bucket}/studies?endpoint_override={server}&scheme=http"
+
+
+def on_another_machine(address: str, monkeypatch: pytest.MonkeyPatch, home: Path) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(home))
+    return storage_at(address)
+
+
+def found(storage: Path) -> Mirror:
+    mirror = mirror_of(storage)
+    assert mirror is not None
+    return mirror
+
+
+def test_what_is_written_whole_is_there_for_others(
+    address: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    storage = storage_at(address)
+    assert mirror.address_of(storage) == address
+    for name in ("study/best.yaml", "study/.hidden", "references/large", "file"):
+        path = storage / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, name)
+    other = on_another_machine(address, monkeypatch, tmp_path / "other")
+    for name in ("study/best.yaml", "study/.hidden", "references/large", "file"):
+        (other / name).parent.mkdir(parents=True, exist_ok=True)
+        fetch(other / name)
+    assert {p.name for p in other.rglob("*") if p.is_file()} == {".storage", "best.yaml"}
+    assert (other / "study" / "best.yaml").read_text() == "study/best.yaml"
+    withdraw(storage / "study" / "best.yaml")
+    assert not (storage / "study" / "best.yaml").exists()
+
+
+@settings(deadline=None, max_examples=15, suppress_health_check=list(HealthCheck))
+@given(pieces=st.lists(st.binary(min_size=1, max_size=40), max_size=12), most=st.integers(1, 5))
+def test_what_grows_is_the_same_elsewhere(
+    address: str, pieces: list[bytes], most: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mirror, "_MOST_PIECES", most)
+        storage = on_another_machine(address, patch, tmp_path_factory.mktemp("one"))
+        path = storage / "study" / tmp_path_factory.mktemp("x").name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for piece in pieces:
+            with path.open("ab") as file:
+                file.write(piece)
+            publish_growth(path)
+        other = on_another_machine(address, patch, tmp_path_factory.mktemp("two"))
+        copy = other / path.relative_to(storage)
+        found(other).fetch_growth(copy)
+        assert copy.exists() == bool(pieces)
+        if pieces:
+            assert copy.read_bytes() == path.read_bytes() == b"".join(pieces)
+            # It goes on there, and the first machine takes what it had not.
+            with copy.open("ab") as file:
+                file.write(b"more")
+            publish_growth(copy)
+            found(storage).fetch_growth(path)
+            assert path.read_bytes() == copy.read_bytes()
+
+
+def test_what_this_machine_alone_knows_is_kept(address: str) -> None:
+    storage = storage_at(address)
+    path = storage / "study" / "journal.jsonl"
+    path.parent.mkdir()
+    path.write_bytes(b"first\n")
+    publish_growth(path)
+    path.write_bytes(b"first\nsecond\n")  # and the machine went down before it was published
+    found(storage).fetch_growth(path)
+    assert path.read_bytes() == b"first\nsecond\n"
+
+
+def test_one_machine_at_a_time_runs_a_study(
+    address: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = StudyFolder(storage_at(address), "digits")
+    folder.create(tiny_study())
+    other = StudyFolder(on_another_machine(address, monkeypatch, tmp_path / "other"), "digits")
+    other.refresh()
+    with folder.lock():
+        assert other.is_locked()
+        with pytest.raises(InputError, match="being run by another machine"), other.lock():
+            pass
+    assert not other.is_locked()
+    with other.lock():
+        pass
+
+
+def test_a_machine_that_was_lost_gives_way_after_a_while(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = StudyFolder(storage_at(address), "digits")
+    folder.create(tiny_study())
+    now = mirror.time.time()
+    held = found(folder.storage)
+    held._write(held._there(folder.root / ".lease"), b'{"holder": "gone 1", "time": %d}' % now)
+    assert folder.is_locked()
+    monkeypatch.setattr(mirror.time, "time", lambda: now + 61)
+    with folder.lock():
+        pass
+
+
+def test_a_storage_that_cannot_be_reached_is_one_sentence(
+    command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        nobody = f"127.0.0.1:{taken.getsockname()[1]}"
+        for address, said in {
+            f"s3://bucket/x?endpoint_override={nobody}&scheme=http": "cannot be reached",
+            "nonsense://bucket": "cannot be reached",
+            "s3://key:secret@bucket/x": "no credentials",
+        }.items():
+            status, printed = command("list", "--storage", address)
+            assert status == 2
+            assert said in printed
+            assert printed.count("\n") == 1
+            assert "key:secret" not in printed
+
+
+@pytest.mark.slow
+def test_a_study_begun_here_is_gone_on_with_elsewhere(
+    address: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    arguments = tiny_run(Path("x"), "search.trials=4")
+    arguments[arguments.index("x")] = address
+    done = run_cli(*arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"--storage '{address}'" in done.stdout
+    here = open_study(storage_at(address), "digits")
+    journal = here.journal.read_bytes()
+    shutil.rmtree(tmp_path / "cache")
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "other"))
+    (folder,) = list_studies(storage_at(address))
+    assert folder.journal.read_bytes() == journal
+    done = run_cli("resume", "digits", "--storage", address)
+    assert "4 trials" in done.stdout
+    assert folder.journal.read_bytes() == journal
+    done = run_cli("export", "digits", "--storage", address, "--output", tmp_path / "best")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "best" / "pipeline").is_dir()

@@ -45,7 +45,7 @@ def run_cli(*arguments: str | Path, cwd: Path | None = None) -> subprocess.Compl
     )
 
 
-def tiny_run(storage: Path, *overrides: str) -> list[str]:
+def tiny_run(storage: str | Path, *overrides: str) -> list[str]:
     """The arguments that run the tiny study in `storage`."""
     settings = [part for text in (*TINY, *overrides) for part in ("--set", text)]
     return ["run", str(DIGITS), "--storage", str(storage), *settings]

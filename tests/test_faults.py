@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 LONG = ["training.images=6400", "halving.first_rung=1600", "search.trials=4"]
 
 
-def start(storage: Path, *overrides: str) -> subprocess.Popen[str]:
+def start(storage: str | Path, *overrides: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "tune_diffreg", *tiny_run(storage, *overrides)]
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from moto.server import ThreadedMotoServer
 
-from tests.conftest import Command, run_cli, tiny_run, tiny_study
+from tests.conftest import Command, run_cli, tiny_study
+from tests.test_faults import LONG, records, reports, start, wait_for
 from tune_diffreg import mirror
 from tune_diffreg.errors import InputError
 from tune_diffreg.files import write_atomically
@@ -165,21 +167,23 @@ def test_a_storage_that_cannot_be_reached_is_one_sentence(
 def test_a_study_begun_here_is_gone_on_with_elsewhere(
     address: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    arguments = tiny_run(Path("x"), "search.trials=4")
-    arguments[arguments.index("x")] = address
-    done = run_cli(*arguments)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert f"--storage '{address}'" in done.stdout
-    here = open_study(storage_at(address), "digits")
-    journal = here.journal.read_bytes()
-    shutil.rmtree(tmp_path / "cache")
+    running = start(address, *LONG)
+    here = storage_at(address)
+    wait_for(here, lambda events: reports(events) >= 2)
+    running.send_signal(signal.SIGINT)
+    screen, _ = running.communicate(timeout=60)
+    assert running.returncode == 130, screen
+    assert f"--storage '{address}'" in screen
+    journal = open_study(here, "digits").journal.read_bytes()
+    shutil.rmtree(tmp_path / "cache")  # what this machine had is lost
 
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "other"))
-    (folder,) = list_studies(storage_at(address))
+    there = on_another_machine(address, monkeypatch, tmp_path / "other")
+    (folder,) = list_studies(there)
     assert folder.journal.read_bytes() == journal
     done = run_cli("resume", "digits", "--storage", address)
-    assert "4 trials" in done.stdout
-    assert folder.journal.read_bytes() == journal
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert folder.journal.read_bytes().startswith(journal)
+    assert {record.state for record in records(there).values()} <= {"complete", "pruned"}
     done = run_cli("export", "digits", "--storage", address, "--output", tmp_path / "best")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "best" / "pipeline").is_dir()

@@ -24,7 +24,7 @@ def assignment(study: Study, trial: str, **values: Any) -> dict[str, Any]:
 def actor(study: Study, folder: Path) -> TrialActor:
     _, materials = load_materials(study, threads=1)
     made = object.__new__(TrialActor)  # Ray would build it in a process of its own
-    shared = Shared(materials, study.rungs(), folder, study.resources)
+    shared = Shared(materials, study.rungs(), study.name, str(folder), study.resources)
     made.setup(assignment(study, "t0000"), shared)
     return made
 

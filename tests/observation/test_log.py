@@ -132,7 +132,7 @@ def test_trouble_is_a_warning_and_says_why(file: Path) -> None:
 
 def test_what_was_logged_beside_a_trial_is_in_the_log_with_that_trial(file: Path) -> None:
     note = {"level": logging.WARNING, "logger": "tune_diffreg.search.checkpoint",
-            "message": "100% of checkpoint.pt is damaged", "traceback": "Traceback ..."}  # fmt: skip
+            "message": "100% of it is damaged", "traceback": "Traceback ..."}  # fmt: skip
     log_event({"event": "progress", "trial": "t0002", "images": 64, "notes": [note]})
     (line,) = lines(file)
     assert line["trial"] == "t0002"

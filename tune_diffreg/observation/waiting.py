@@ -17,7 +17,7 @@ def records_waiting(folder: StudyFolder) -> int | None:
             return sum(block.count(b"\n") for block in iter(lambda: journal.read(_BLOCK), b""))
     except FileNotFoundError:
         return 0
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from rich.console import Group
@@ -66,24 +67,17 @@ def _busy(live: dict[str, Any]) -> str:
 
 
 def _running(live: dict[str, Any]) -> Table:
-    """Running trials, those that stand out first."""
+    """Running trials, those that stand out first; a column that nobody fills is left out."""
+    trials = sorted(live["running"], key=lambda trial: trial["straggler"] is None)
+    shown = trials[:_ROWS]
     table = Table()
-    for title in ("running", "images seen", "images/s", "last sign", "CPU", "GPU", "where"):
+    columns = {title: [cell(trial) for trial in shown] for title, cell in _COLUMNS.items()}
+    filled = {title: cells for title, cells in columns.items() if any(cells)}
+    for title in filled:
         left = title in ("running", "where")
         table.add_column(title, justify="left" if left else "right")
-    trials = sorted(live["running"], key=lambda trial: trial["straggler"] is None)
-    for trial in trials[:_ROWS]:
-        restarts = f" ({counted(trial['restarts'], 'restart')})" if trial["restarts"] else ""
-        silent = trial["silent_s"]
-        table.add_row(
-            trial["trial"] + restarts,
-            f"{trial['images']:,}",
-            _number(trial["images_per_second"]),
-            "waits for a place" if silent is None else f"{duration(silent)} ago",
-            _share(trial["cpu"]),
-            _share(trial["gpu"]),
-            trial["host"] or "",
-        )
+    for row in zip(*filled.values(), strict=True):
+        table.add_row(*row)
     if len(trials) > _ROWS:
         table.caption = f"and {len(trials) - _ROWS} more (--json has all)"
     return table
@@ -95,9 +89,27 @@ def _failure(group: dict[str, Any]) -> str:
     return f"{len(trials)} failed: {group['reason']} ({', '.join(trials[:_NAMES])}{more})"
 
 
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:,.0f}"
+def _sign(trial: dict[str, Any]) -> str:
+    silent = trial["silent_s"]
+    return "waiting" if silent is None else f"{duration(silent)} ago"
+
+
+def _speed(trial: dict[str, Any]) -> str:
+    speed = trial["images_per_second"]
+    return "" if speed is None else f"{speed:,.0f}"
 
 
 def _share(value: float | None) -> str:
-    return "-" if value is None else f"{value:.0%}"
+    return "" if value is None else f"{value:.0%}"
+
+
+_COLUMNS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "running": lambda trial: str(trial["trial"]),
+    "images seen": lambda trial: f"{trial['images']:,}",
+    "images/s": _speed,
+    "last sign": _sign,
+    "CPU": lambda trial: _share(trial["cpu"]),
+    "GPU": lambda trial: _share(trial["gpu"]),
+    "restarts": lambda trial: str(trial["restarts"] or ""),
+    "where": lambda trial: trial["host"] or "",
+}

@@ -12,7 +12,7 @@ from typing import Self
 from tune_diffreg.mirror import mirror_of, publish_growth
 from tune_diffreg.observation.gauges import Gauges
 from tune_diffreg.observation.live import Live, write_live
-from tune_diffreg.observation.log import log_event
+from tune_diffreg.observation.log import EventLog
 from tune_diffreg.observation.pulse import Pulse
 from tune_diffreg.observation.waiting import records_waiting
 from tune_diffreg.results import StudyFolder, repetitions, replay
@@ -49,6 +49,7 @@ class Observer:
         self._waiting = waiting or (lambda: records_waiting(folder))
         board = Board(study, replay(known), repetitions(known))
         self._pulse = Pulse(board, time.monotonic())
+        self._log = EventLog(study)
         self._gauges = Gauges(study.name)
         self._lock = threading.RLock()  # an interrupt's event may come while another is noted
         self._latest: Live | None = None
@@ -73,7 +74,7 @@ class Observer:
 
     def __call__(self, event: Event) -> None:
         try:
-            log_event(event)
+            self._log(event)
             with self._lock:
                 self._pulse.note(event, time.monotonic())
             # Here and not in the thread: only between events is it sure that Ray is not going down.

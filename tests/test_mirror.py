@@ -206,7 +206,6 @@ def test_another_machine_sees_what_a_study_is_doing_and_reads_its_log(
         time.sleep(0.5)
         other = StudyFolder(on_another_machine(address, monkeypatch, tmp_path / "b"), study.name)
         other.refresh()
-        publish_growth(folder.journal)
         live = read_status(other)["live"]
         assert [trial["trial"] for trial in live["running"]] == ["t0000"]
         found(other.storage).fetch_growth(other.log)

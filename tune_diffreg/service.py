@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import shlex
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress
 
-from tune_diffreg.errors import InputError
 from tune_diffreg.mirror import address_of
-from tune_diffreg.production import export
+from tune_diffreg.observation import Observer, log_to
 from tune_diffreg.report import write_report
 from tune_diffreg.results import (
     StudyFolder,
@@ -35,9 +30,11 @@ from tune_diffreg.search.cluster import (
     ray_cluster,
 )
 from tune_diffreg.search.controller import Preparation, prepare, run_search
+from tune_diffreg.search.coordinator import Listener
 from tune_diffreg.search.cost import measure
 from tune_diffreg.search.warm_start import check_warm_start
 from tune_diffreg.study import Study
+from tune_diffreg.syncing import deliver_rest
 from tune_diffreg.terminal import confirmation_table, open_display, result_table
 from tune_diffreg.tracking import Follower, study_delivery
 from tune_diffreg.words import duration, program
@@ -62,23 +59,26 @@ def run_study(study: Study, storage: Path, console: Console, address: str | None
     preparation = prepare_with_progress(study, console, folder.references)
     folder.create(study)
     with folder.lock():
-        _log_to(folder.log)
+        log_to(folder.log, study.name)
         events = read_journal(folder.journal) if folder.journal.exists() else []
         records, runs = replay(events), repetitions(events)
         follower = Follower(study_delivery(study, folder))
         summary: dict[str, Any] | None = None
         try:
-            with open_display(study, records, console, runs) as display:
-                summary = run_search(study, folder, preparation, display, address)
+            with (
+                Observer(study, folder, events) as observer,
+                open_display(study, records, console, runs) as display,
+            ):
+                tell = _each(display, observer)
+                summary = run_search(study, folder, preparation, tell, address)
+                observer.state = summary["state"]
             write_report(folder)
         except KeyboardInterrupt:
             summary = read_state(folder) | {"state": "interrupted"}
         finally:
-            with _exported(folder, summary) as model:
-                problem = follower.close(summary, model)
-    if problem:
-        later = f"{program()} resume {study.name}{_storage_option(storage)}"
-        console.print(f"{problem}; deliver it later with:  {later}", style="yellow", soft_wrap=True)
+            outcome = deliver_rest(follower, folder, summary)
+    for sentence in outcome.sentences(f"{program()} sync {study.name}{_storage_option(storage)}"):
+        console.print(sentence, style="yellow", soft_wrap=True)
     return _conclude(study, folder, summary, console)
 
 
@@ -149,23 +149,6 @@ def plan(study: Study, preparation: Preparation, address: str | None) -> dict[st
     }
 
 
-@contextmanager
-def _exported(folder: StudyFolder, summary: dict[str, Any] | None) -> Iterator[Path | None]:
-    """What the study chose, as a folder for a while; None where it has not ended with something."""
-    if summary is None or summary["state"] != "complete" or summary["best"] is None:
-        yield None
-        return
-    with TemporaryDirectory() as temporary:
-        target = Path(temporary) / folder.name
-        try:
-            export(folder, target)
-        except InputError as error:  # weights that are damaged or were removed
-            logging.getLogger(__name__).warning("no model for MLflow: %s", error)
-            yield None
-            return
-        yield target
-
-
 def _conclude(study: Study, folder: StudyFolder, summary: dict[str, Any], console: Console) -> int:
     """Prints the result and what to type next."""
     say = partial(console.print, soft_wrap=True)  # no breaks inside commands
@@ -210,12 +193,11 @@ def _storage_option(storage: Path) -> str:
     return "" if storage == Path("runs") else f" --storage {shlex.quote(address_of(storage))}"
 
 
-def _log_to(path: Path) -> None:
-    """Sends what libraries have to say to a file, and not to the screen."""
-    logging.captureWarnings(True)
-    handler = logging.FileHandler(path)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
-    root = logging.getLogger()
-    for other in list(root.handlers):
-        root.removeHandler(other)
-    root.addHandler(handler)
+def _each(*listeners: Listener) -> Listener:
+    """One that passes events on to all."""
+
+    def tell(event: dict[str, Any]) -> None:
+        for listener in listeners:
+            listener(event)
+
+    return tell

@@ -6,6 +6,7 @@ import importlib
 from typing import Any
 
 from tune_diffreg.errors import InputError
+from tune_diffreg.secrets import plain_line
 
 
 def call_factory(key: str, factory: str, arguments: dict[str, Any]) -> Any:
@@ -38,5 +39,5 @@ def call_factory(key: str, factory: str, arguments: dict[str, Any]) -> Any:
 
 
 def in_a_line(error: BaseException) -> str:
-    """An error's kind and text without line breaks."""
-    return " ".join(f"{type(error).__name__}: {error}".split())
+    """An error's kind and text without line breaks and credentials."""
+    return plain_line(" ".join(f"{type(error).__name__}: {error}".split()))

@@ -37,6 +37,7 @@ from tune_diffreg.search.cluster import (
 from tune_diffreg.search.controller import Preparation, prepare, run_search
 from tune_diffreg.search.cost import measure
 from tune_diffreg.search.warm_start import check_warm_start
+from tune_diffreg.secrets import Masking
 from tune_diffreg.study import Study
 from tune_diffreg.terminal import confirmation_table, open_display, result_table
 from tune_diffreg.tracking import Follower, study_delivery
@@ -215,6 +216,7 @@ def _log_to(path: Path) -> None:
     logging.captureWarnings(True)
     handler = logging.FileHandler(path)
     handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
+    handler.addFilter(Masking())
     root = logging.getLogger()
     for other in list(root.handlers):
         root.removeHandler(other)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tune_diffreg.results import Best, StudyFolder
+from tune_diffreg.secrets import plain_line
 from tune_diffreg.study import Study
 
 _PAUSE_SECONDS = 1.0
@@ -69,7 +70,7 @@ class Follower:
                 pause = _PAUSE_SECONDS
             except Exception as error:  # MLflow's stores raise whatever their backends raise
                 log.warning("MLflow: %s", error)
-                reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+                reason = plain_line((str(error).strip() or type(error).__name__).splitlines()[0])
                 self._problem = f"MLflow has not taken everything: {reason[:200]}"
                 pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
             if closing:

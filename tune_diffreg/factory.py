@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import sys
+from pathlib import Path
 from typing import Any
 
 from tune_diffreg.errors import InputError
@@ -21,6 +23,8 @@ def call_factory(key: str, factory: str, arguments: dict[str, Any]) -> Any:
     """
     where = f"{key} {factory}"
     module, name = factory.split(":")
+    if str(Path.cwd()) not in sys.path:  # no sooner, or any import would find what lies there
+        sys.path.append(str(Path.cwd()))
     try:
         function: Any = getattr(importlib.import_module(module), name)
     except ImportError as error:

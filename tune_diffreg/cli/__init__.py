@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import traceback
-from pathlib import Path
 
 from tune_diffreg.cli import models, studies
 from tune_diffreg.cli.options import app
@@ -16,8 +15,6 @@ __all__ = ["app", "main", "models", "studies"]
 
 def main() -> None:
     """Entry point: bad input is one sentence and exit status 2, an interrupt 130."""
-    if str(Path.cwd()) not in sys.path:
-        sys.path.append(str(Path.cwd()))  # where a model of the user's own may lie
     try:
         app()
     except InputError as error:

@@ -13,10 +13,10 @@ from tests.conftest import DIGITS, Command
 from tests.test_bad_input import sentence, settings
 from tune_diffreg.factory import in_a_line
 from tune_diffreg.files import write_atomically
+from tune_diffreg.observation.log import log_to
 from tune_diffreg.results import StudyFolder
 from tune_diffreg.results.formats import to_yaml
 from tune_diffreg.secrets import holds_credentials, masked, plain_line
-from tune_diffreg.service import _log_to
 from tune_diffreg.study import read_study
 
 SECRET = "hunter2-of-the-team"
@@ -100,7 +100,7 @@ def test_the_log_has_no_credentials_tracebacks_included(
     root, handlers = logging.getLogger(), logging.getLogger().handlers[:]
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     try:
-        _log_to(tmp_path / "log.txt")
+        log_to(tmp_path / "log.jsonl", "digits")
         log = logging.getLogger("some.library")
         log.warning("cannot reach %s with %s", f"http://me:{SECRET}@host", SECRET)
         try:
@@ -110,7 +110,7 @@ def test_the_log_has_no_credentials_tracebacks_included(
     finally:
         root.handlers[:] = handlers
         logging.captureWarnings(False)
-    written = (tmp_path / "log.txt").read_text()
+    written = (tmp_path / "log.jsonl").read_text()
     assert SECRET not in written
     assert "cannot reach http://***@host with ***" in written
     assert "RuntimeError: refused: ***" in written

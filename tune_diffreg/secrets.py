@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 from collections.abc import Mapping
@@ -73,22 +72,6 @@ def plain_line(text: str) -> str:
     """
     shown = masked(text).encode("utf-8", "backslashreplace").decode()
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in shown)
-
-
-class Masking(logging.Filter):
-    """Masks what goes to a log, tracebacks included."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Lets every record pass, masked."""
-        record.msg, record.args = masked(record.getMessage()), None
-        if record.exc_info:
-            record.exc_text = logging.Formatter().formatException(record.exc_info)
-            record.exc_info = None
-        if record.exc_text:
-            record.exc_text = masked(record.exc_text)
-        if record.stack_info:
-            record.stack_info = masked(record.stack_info)
-        return True
 
 
 def _secrets(environment: Mapping[str, str]) -> list[str]:

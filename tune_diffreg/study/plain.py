@@ -116,7 +116,7 @@ def _require_plain_text(value: str, at: str) -> None:
         raise ValueError(
             f"{at}holds credentials, and a study file is kept, shown and sent around; leave them "
             "out, and set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "
-            "MLFLOW_TRACKING_TOKEN (of a database: PGPASSWORD and the like) in the environment"
+            "MLFLOW_TRACKING_TOKEN, or the whole as MLFLOW_TRACKING_URI, in the environment"
         )
     raise ValueError(f"{at}holds credentials; put them into the environment")
 

@@ -24,6 +24,7 @@ from optuna.trial import TrialState
 
 from tune_diffreg.search.samplers import build_sampler
 from tune_diffreg.search.storage import open_storage
+from tune_diffreg.search.tpe import Past
 from tune_diffreg.study import Distribution, Study, TrialConfig
 from tune_diffreg.study.space import outside, takes_float
 
@@ -67,6 +68,7 @@ class Proposals:
         self._count = len(known)
         self._sources = {t.user_attrs[_SOURCE] for t in known if _SOURCE in t.user_attrs}
         self._open: dict[int, optuna.trial.Trial] = {}
+        self._past = Past()
         self._unclaimed: list[int] = []
         self._waiting = [t.number for t in known if t.state is TrialState.WAITING]
         for trial in known:
@@ -184,7 +186,7 @@ class Proposals:
         return trial._suggest(path, distribution)
 
     def _sample_as(self, number: int) -> None:
-        self._optuna.sampler = build_sampler(self._study.search, number)
+        self._optuna.sampler = build_sampler(self._study.search, number, self._past)
 
 
 def to_optuna(path: str, distribution: Distribution) -> BaseDistribution:

@@ -38,6 +38,7 @@ Storage = Annotated[
     Path,
     typer.Option(
         metavar="PATH|URI",
+        envvar="TUNE_DIFFREG_STORAGE",
         parser=lambda text: storage_at(str(text)),
         help="What holds the studies' results: a folder, s3://bucket/folder, gs://...",
     ),

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from tune_diffreg.cli import models, studies
+from tune_diffreg.cli import jobs, models, studies
 from tune_diffreg.cli.options import app
 from tune_diffreg.errors import InputError, WorkFailed
 
-__all__ = ["app", "main", "models", "studies"]
+__all__ = ["app", "jobs", "main", "models", "studies"]
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """What a person sees on the terminal while a study runs, and when it is over."""
 
+from tune_diffreg.terminal.history import History
 from tune_diffreg.terminal.live import Display, main_scores, open_display
 from tune_diffreg.terminal.tables import (
     comparison_table,
@@ -14,6 +15,7 @@ from tune_diffreg.terminal.tables import (
 
 __all__ = [
     "Display",
+    "History",
     "comparison_table",
     "confirmation_table",
     "judgement_table",

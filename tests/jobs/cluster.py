@@ -56,13 +56,10 @@ def local_cluster(token_file: Path, nodes: int = 2) -> Iterator[LocalCluster]:
     for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS", "RAY_AUTH_TOKEN"):
         environment.pop(name, None)
     port, dashboard, *others = free_ports(2 + 4 * (nodes + 1))
-    # Short, since paths of sockets may not be long.
-    sessions = Path(tempfile.mkdtemp(prefix="ray", dir="/tmp"))
+    head = ["--head", f"--port={port}", "--num-cpus=0", f"--dashboard-port={dashboard}",
+            "--dashboard-host=127.0.0.1"]  # fmt: skip
+    joins = [f"--address=127.0.0.1:{port}", "--num-cpus=1"]
     with ExitStack() as stack:
-        stack.callback(shutil.rmtree, sessions, ignore_errors=True)
-        head = ["--head", f"--port={port}", "--num-cpus=0", f"--temp-dir={sessions}",
-                f"--dashboard-port={dashboard}", "--dashboard-host=127.0.0.1"]  # fmt: skip
-        joins = [f"--address=127.0.0.1:{port}", "--num-cpus=1"]
         for kind in (head, *[joins] * nodes):
             own, others = others[:4], others[4:]
             stack.enter_context(_node([*kind, *_own_ports(own)], environment))
@@ -87,8 +84,10 @@ def _own_ports(ports: list[int]) -> list[str]:
 
 @contextmanager
 def _node(options: list[str], environment: dict[str, str]) -> Iterator[None]:
+    # A folder for each, as on machines of their own; short, since paths of sockets may not be long.
+    files = Path(tempfile.mkdtemp(prefix="ray", dir="/tmp"))
     command = [
-        str(Path(sys.executable).parent / "ray"), "start", "--block",
+        str(Path(sys.executable).parent / "ray"), "start", "--block", f"--temp-dir={files}",
         "--node-ip-address=127.0.0.1", "--object-store-memory=80000000",
         "--disable-usage-stats", *options,
     ]  # fmt: skip
@@ -105,6 +104,7 @@ def _node(options: list[str], environment: dict[str, str]) -> Iterator[None]:
         for process in left:
             process.kill()
         node.wait()
+        shutil.rmtree(files, ignore_errors=True)
 
 
 def _wait_for(port: int) -> None:

@@ -72,5 +72,5 @@ def test_a_resume_takes_the_same_code_or_says_what_is_missing(tmp_path: Path) ->
 
 def test_a_path_that_means_nothing_on_a_cluster_is_refused() -> None:
     require_paths_of_cluster(tiny_study("search.warm_start=/mnt/studies/first"))
-    with pytest.raises(InputError, match="search.warm_start: 'runs/first' says nothing on a"):
+    with pytest.raises(InputError, match=r"search.warm_start: 'runs/first' says nothing on a"):
         require_paths_of_cluster(tiny_study("search.warm_start=runs/first"))

@@ -55,8 +55,8 @@ def ask(cluster: Cluster, command: Sequence[str], shipped: Path | None = None) -
     mark = f"answer-{secrets.token_hex(8)}:"
     id_ = f"tune-diffreg-ask-{secrets.token_hex(8)}"
     width = shutil.get_terminal_size().columns
-    entrypoint = program("tune_diffreg.jobs.there", mark, *command, COLUMNS=str(width))
-    cluster.submit(id_, entrypoint, shipped)
+    asking = shlex.join(["python", "-m", "tune_diffreg.jobs.there", mark, *command])
+    cluster.submit(id_, f"exec env COLUMNS={width} {asking}", shipped)
     try:
         status = cluster.wait(id_, _PATIENCE_SECONDS)
         log = cluster.log(id_)
@@ -71,13 +71,6 @@ def ask(cluster: Cluster, command: Sequence[str], shipped: Path | None = None) -
     if status in ("pending", "running"):
         raise WorkFailed(f"{cluster.address} took a job and did not run it in time")
     raise WorkFailed(f"{cluster.address} cannot run tune-diffreg: {last_line(log)}")
-
-
-def program(module: str, *arguments: str, **environment: str) -> str:
-    """A command for the cluster's shell, which the process replaces so that signals reach it."""
-    assigned = [f"{key}={shlex.quote(value)}" for key, value in environment.items()]
-    command = shlex.join(["python", "-m", module, *arguments])
-    return " ".join(["exec", "env", *assigned, command] if assigned else ["exec", command])
 
 
 def last_line(log: str) -> str:

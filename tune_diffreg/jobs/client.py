@@ -77,10 +77,11 @@ class Cluster:
     def __init__(self, address: str) -> None:
         require_jobs_address(address)
         self.address = address
-        logging.getLogger("ray").setLevel(logging.ERROR)
         with self._plainly(), _heeding(address):
             from ray.job_submission import JobSubmissionClient
 
+            for handler in logging.getLogger("ray").handlers:
+                handler.setLevel(logging.ERROR)  # it tells of every upload
             self._client = JobSubmissionClient(address)
 
     def jobs(self, study: str | None = None) -> list[StudyJob]:
@@ -173,7 +174,7 @@ class Cluster:
         try:
             yield
         except AuthenticationError as error:
-            reason = str(error).strip().splitlines()[0].rstrip(".")
+            reason = str(error).strip().splitlines()[0].split(". ")[0].rstrip(".")
             raise InputError(
                 f"{self.address} lets nobody in without its token ({reason}); set "
                 "RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH to the file that holds it"

@@ -73,6 +73,7 @@ def require_paths_of_cluster(study: Study) -> None:
         "data.cache": study.data.cache,
         "evaluation.weights": study.evaluation.weights,
         "search.warm_start": study.search.warm_start,
+        "tracking.uri": study.tracking.uri,
     }
     for key, path in paths.items():
         if path is not None and "://" not in path and not Path(path).is_absolute():

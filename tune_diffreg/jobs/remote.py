@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 from tune_diffreg.errors import InputError, did_you_mean
 from tune_diffreg.jobs.address import require_shared_storage
-from tune_diffreg.jobs.answers import Answer, ask, last_line, program
+from tune_diffreg.jobs.answers import Answer, ask, last_line
 from tune_diffreg.jobs.client import GRACE_SECONDS, Cluster, StudyJob
 from tune_diffreg.jobs.package import (
     STUDY_FILE,
@@ -44,7 +45,7 @@ def submit(
         cluster = Cluster(address)
         job = _next_job(cluster, study.name, where, [path.name for path in code])
         ask(cluster, ["admit", STUDY_FILE, "--storage", where], folder).require()
-        return _start(cluster, job, ["run", STUDY_FILE], folder)
+        return _start(cluster, job, f'run "$OLDPWD"/{STUDY_FILE}', folder)
 
 
 def resume_there(name: str, address: str, storage: str | None) -> dict[str, Any]:
@@ -61,7 +62,7 @@ def resume_there(name: str, address: str, storage: str | None) -> dict[str, Any]
     if state["state"] != "interrupted":
         raise InputError(f"study {name!r} is {state['state']}; there is nothing to go on with")
     with shipped(None, named_code(job.modules, Path.cwd())) as folder:
-        return _start(cluster, job, ["resume", name], folder if job.modules else None)
+        return _start(cluster, job, f"resume {shlex.quote(name)}", folder if job.modules else None)
 
 
 def stop_there(name: str, address: str) -> dict[str, Any]:
@@ -154,12 +155,15 @@ def _next_job(cluster: Cluster, name: str, storage: str, modules: Sequence[str])
     return StudyJob(name, storage, attempt, tuple(modules))
 
 
-def _start(
-    cluster: Cluster, job: StudyJob, command: Sequence[str], folder: Path | None
-) -> dict[str, Any]:
-    arguments = [*command, "--storage", job.storage, "--address", "auto"]
-    entrypoint = program("tune_diffreg", *arguments)
-    cluster.submit(job.id, entrypoint, folder, metadata=job.metadata())
+def _start(cluster: Cluster, job: StudyJob, command: str, folder: Path | None) -> dict[str, Any]:
+    """Runs a command of the cluster's shell as the study's driver.
+
+    Not in the folder that was shipped, which Ray may make anew under a process that works there;
+    modules are found by its path.
+    """
+    options = shlex.join(["--storage", job.storage, "--address", "auto"])
+    driver = f"cd / && exec python -m tune_diffreg {command} {options}"
+    cluster.submit(job.id, driver, folder, metadata=job.metadata())
     return {"study": job.study, "address": cluster.address, "job": job.told()}
 
 

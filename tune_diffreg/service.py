@@ -17,6 +17,7 @@ from rich.progress import Progress
 
 from tune_diffreg.errors import InputError
 from tune_diffreg.mirror import address_of
+from tune_diffreg.observation import Observer, log_to
 from tune_diffreg.production import export
 from tune_diffreg.report import write_report
 from tune_diffreg.results import (
@@ -35,6 +36,7 @@ from tune_diffreg.search.cluster import (
     ray_cluster,
 )
 from tune_diffreg.search.controller import Preparation, prepare, run_search
+from tune_diffreg.search.coordinator import Listener
 from tune_diffreg.search.cost import measure
 from tune_diffreg.search.warm_start import check_warm_start
 from tune_diffreg.study import Study
@@ -62,14 +64,19 @@ def run_study(study: Study, storage: Path, console: Console, address: str | None
     preparation = prepare_with_progress(study, console, folder.references)
     folder.create(study)
     with folder.lock():
-        _log_to(folder.log)
+        log_to(folder.log, study.name)
         events = read_journal(folder.journal) if folder.journal.exists() else []
         records, runs = replay(events), repetitions(events)
         follower = Follower(study_delivery(study, folder))
         summary: dict[str, Any] | None = None
         try:
-            with open_display(study, records, console, runs) as display:
-                summary = run_search(study, folder, preparation, display, address)
+            with (
+                Observer(study, folder, events) as observer,
+                open_display(study, records, console, runs) as display,
+            ):
+                tell = _each(display, observer)
+                summary = run_search(study, folder, preparation, tell, address)
+                observer.state = summary["state"]
             write_report(folder)
         except KeyboardInterrupt:
             summary = read_state(folder) | {"state": "interrupted"}
@@ -210,12 +217,11 @@ def _storage_option(storage: Path) -> str:
     return "" if storage == Path("runs") else f" --storage {shlex.quote(address_of(storage))}"
 
 
-def _log_to(path: Path) -> None:
-    """Sends what libraries have to say to a file, and not to the screen."""
-    logging.captureWarnings(True)
-    handler = logging.FileHandler(path)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
-    root = logging.getLogger()
-    for other in list(root.handlers):
-        root.removeHandler(other)
-    root.addHandler(handler)
+def _each(*listeners: Listener) -> Listener:
+    """One that passes events on to all."""
+
+    def tell(event: dict[str, Any]) -> None:
+        for listener in listeners:
+            listener(event)
+
+    return tell

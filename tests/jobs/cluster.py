@@ -20,9 +20,10 @@ import psutil
 
 @dataclass(frozen=True)
 class LocalCluster:
-    """Where its Jobs API is, and the environment in which a laptop speaks to it."""
+    """Where its Jobs API is, its own storage, and the environment of a laptop that may ask it."""
 
     address: str
+    storage: Path
     environment: dict[str, str]
 
     def run(self, *arguments: str | Path, **other: str) -> subprocess.CompletedProcess[str]:
@@ -44,17 +45,26 @@ class LocalCluster:
 
 
 @contextmanager
-def local_cluster(token_file: Path, nodes: int = 2) -> Iterator[LocalCluster]:
-    """Starts one that asks for the token in `token_file`, which is made."""
-    token_file.write_text(secrets.token_hex(32))
+def local_cluster(token_file: Path, storage: Path, nodes: int = 2) -> Iterator[LocalCluster]:
+    """Starts one as `cluster.yaml` would.
+
+    Args:
+        token_file: what it asks for; made if need be.
+        storage: its own, where a study names none.
+    """
+    if not token_file.exists():
+        token_file.write_text(secrets.token_hex(32))
     environment = os.environ | {
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(token_file),
         "RAY_USAGE_STATS_ENABLED": "0",
     }
-    for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS", "RAY_AUTH_TOKEN"):
+    for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS", "RAY_AUTH_TOKEN", "TUNE_DIFFREG_STORAGE"):
         environment.pop(name, None)
+    of_nodes = environment | {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "TUNE_DIFFREG_STORAGE": str(storage),
+    }
     port, dashboard, *others = free_ports(2 + 4 * (nodes + 1))
     head = ["--head", f"--port={port}", "--num-cpus=0", f"--dashboard-port={dashboard}",
             "--dashboard-host=127.0.0.1"]  # fmt: skip
@@ -62,9 +72,9 @@ def local_cluster(token_file: Path, nodes: int = 2) -> Iterator[LocalCluster]:
     with ExitStack() as stack:
         for kind in (head, *[joins] * nodes):
             own, others = others[:4], others[4:]
-            stack.enter_context(_node([*kind, *_own_ports(own)], environment))
+            stack.enter_context(_node([*kind, *_own_ports(own)], of_nodes))
             _wait_for(dashboard if kind is head else own[0])
-        yield LocalCluster(f"http://127.0.0.1:{dashboard}", environment)
+        yield LocalCluster(f"http://127.0.0.1:{dashboard}", storage, environment)
 
 
 def free_ports(count: int) -> list[int]:

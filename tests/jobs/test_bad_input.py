@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import DIGITS, Command, tiny_study
 from tests.test_bad_input import sentence, settings
 from tune_diffreg.errors import InputError
-from tune_diffreg.jobs import admit
+from tune_diffreg.jobs import admit, readmit
 from tune_diffreg.results import Journal, StudyFolder
 
 
@@ -42,7 +42,6 @@ def other_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 @pytest.mark.parametrize(
     ("storage", "expected"),
     [
-        ([], "--storage is missing: name a folder that every machine of the cluster sees"),
         (["--storage", "runs"], "--storage runs: on a cluster it must be an absolute path"),
         (["--storage", "s3://key:secret@bucket/x"], "an address holds no credentials"),
     ],
@@ -106,16 +105,23 @@ def test_a_driver_on_this_machine_takes_no_jobs_api(command: Command, nobody: st
 
 def test_a_name_is_free_for_the_same_study_until_it_ends(tmp_path: Path) -> None:
     study, folder = tiny_study(), StudyFolder(tmp_path, "digits")
-    admit(study, tmp_path)
+    assert admit(study, tmp_path) == str(tmp_path)
     assert not folder.root.exists()
+    with pytest.raises(InputError, match="no study 'digits' in"):
+        readmit("digits", tmp_path)
     folder.create(study)
-    admit(study, tmp_path)
+    assert admit(study, tmp_path) == readmit("digits", tmp_path) == str(tmp_path)
     with pytest.raises(InputError, match="made from another file; go on with that one by"):
         admit(tiny_study("search.seed=9"), tmp_path)
     with folder.lock(), pytest.raises(InputError, match="'digits' runs already"):
-        admit(study, tmp_path)
+        readmit("digits", tmp_path)
     journal = Journal(folder.journal)
     journal.append("stop", finished=True)
     journal.close()
     with pytest.raises(InputError, match="'digits' has ended already"):
         admit(study, tmp_path)
+
+
+def test_a_cluster_that_names_no_storage_must_be_told_one() -> None:
+    with pytest.raises(InputError, match="--storage is missing, and the cluster names none"):
+        admit(tiny_study(), Path("runs"))

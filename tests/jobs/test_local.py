@@ -72,14 +72,22 @@ def test_a_study_of_another_machine_is_not_stopped_here(
     assert "is run by process 1 on elsewhere; stop it there" in sentence(printed)
 
 
-def test_logs_say_what_the_screen_said(command: Command, folder: StudyFolder) -> None:
-    status, printed = command("logs", "digits", "--storage", folder.storage, "--follow")
+def test_logs_are_for_people_or_as_they_are(command: Command, folder: StudyFolder) -> None:
+    lines = [
+        {"time": "2026-01-02T03:04:05.678Z", "level": "info", "message": "a session begins"},
+        {"time": "2026-01-02T03:04:06.000Z", "level": "warning", "trial": "t0001",
+         "message": "failed: loss became nan"},
+    ]  # fmt: skip
+    text = "".join(f"{json.dumps(line)}\n" for line in lines)
+    folder.log.write_text(f'{text}damaged\n{{"time": tor')
+    logs = ["logs", "digits", "--storage", folder.storage]
+    status, printed = command(*logs, "--follow")  # nobody runs it, so nothing is waited for
     assert status == 0
-    first, second = printed.splitlines()
-    assert first.endswith("a process begins to run the study")
-    assert second.endswith("t0000 unregularized started: the study file as it is")
-    status, printed = command("logs", "digits", "--storage", folder.storage, "--json")
-    assert [json.loads(line)["event"] for line in printed.splitlines()] == ["session", "start"]
+    first, second, third = printed.splitlines()
+    assert first.endswith(":05  a session begins")
+    assert second.endswith(":06  WARNING t0001 failed: loss became nan")
+    assert third == "damaged"
+    assert command(*logs, "--json") == (0, f"{text}damaged\n")
 
 
 @pytest.mark.slow
@@ -97,4 +105,4 @@ def test_a_study_is_stopped_and_its_logs_end(tmp_path: Path) -> None:
     assert running.returncode == 128 + signal.SIGINT, screen
     assert any(not record.ended for record in records(tmp_path).values())
     said, _ = following.communicate(timeout=60)
-    assert said.splitlines()[-1].endswith("the process stops; resume goes on")
+    assert said.splitlines()[-1].endswith("the session ends")

@@ -22,7 +22,8 @@ STUDY = [part for text in (*TINY, *LONG) for part in ("--set", text)]
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
-    with local_cluster(tmp_path_factory.mktemp("token") / "token") as running:
+    folder = tmp_path_factory.mktemp("cluster")
+    with local_cluster(folder / "token", folder / "runs") as running:
         yield running
 
 
@@ -47,20 +48,19 @@ def kill(process: subprocess.Popen[str]) -> None:
 def test_a_wrong_token_or_none_is_refused(cluster: LocalCluster, tmp_path: Path) -> None:
     wrong = tmp_path / "wrong"
     wrong.write_text("0" * 64)
-    submit = ["submit", DIGITS, "--address", cluster.address, "--storage", tmp_path / "runs"]
+    submit = ["submit", DIGITS, "--address", cluster.address]
     for changed in ({"RAY_AUTH_TOKEN_PATH": str(wrong)}, {"RAY_AUTH_MODE": "disabled"}):
         said = refused(cluster.run(*submit, **changed))
         assert f"{cluster.address} lets nobody in without its token" in said
-    assert not (tmp_path / "runs").exists()
+    assert not cluster.storage.exists()
 
 
 def test_a_study_from_submission_through_a_stop_to_an_export(
     cluster: LocalCluster, tmp_path: Path
 ) -> None:
-    storage = tmp_path / "runs"
-    there = ["--address", cluster.address]
+    storage, there = cluster.storage, ["--address", cluster.address]
 
-    submitting = cluster.start("submit", DIGITS, *there, "--storage", storage, *STUDY)
+    submitting = cluster.start("submit", DIGITS, *there, *STUDY)
     assert submitting.stdout is not None
     said = submitting.stdout.readline()
     assert said.startswith(f"digits runs on {cluster.address} as job tune-diffreg-digits"), said
@@ -73,7 +73,7 @@ def test_a_study_from_submission_through_a_stop_to_an_export(
     kill(following)  # and the study does not mind
     wait_for(storage, lambda events: reports(events) >= 1)
 
-    again = ["submit", DIGITS, *there, "--storage", storage]
+    again = ["submit", DIGITS, *there]
     assert "study 'digits' runs on" in refused(cluster.run(*again, *STUDY))
 
     stopped = json.loads(succeeded(cluster.run("stop", "digits", *there, "--json")))

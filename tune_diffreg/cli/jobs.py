@@ -6,6 +6,7 @@ import json
 import shlex
 import sys
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -39,7 +40,8 @@ def submit(
     storage: Annotated[
         str | None,
         typer.Option(
-            metavar="PATH|URI", help="What holds the results: a folder that all its machines see."
+            metavar="PATH|URI",
+            help="What holds the results, as all its machines see it; left out: the cluster's own.",
         ),
     ] = None,
     set_: Set = None,
@@ -113,33 +115,34 @@ def logs(
     as_json: Json = False,
 ) -> None:
     """Show what a study has said so far."""
-    from tune_diffreg.jobs import follow_events, follow_log, read_log
+    from tune_diffreg.jobs import as_text, follow_log, log_as_data, log_lines, read_log
     from tune_diffreg.results import open_study
-    from tune_diffreg.terminal import History
 
-    if address is not None:
-        if as_json:
-            raise InputError("logs of a cluster are text; `status --json` tells the same as data")
-        if follow:
-            follow_log(name, address, partial(print, end="", flush=True))
-        else:
-            sys.stdout.write(read_log(name, address))
-        return
-    folder = open_study(storage_here(storage), name)
-    said = History(folder.read_study())
-    for event in follow_events(folder, follow):
-        line = json.dumps(event) if as_json else said(event)
-        if line:
-            print(line, flush=True)
+    if address is None:
+        for line in log_lines(open_study(storage_here(storage), name), follow):
+            print(line if as_json else as_text(line), flush=True)
+    elif follow and as_json:
+        raise InputError("--follow shows what is printed there, which is no JSON")
+    elif follow:
+        follow_log(name, address, partial(print, end="", flush=True))
+    elif as_json:
+        sys.stdout.write(log_as_data(name, address, storage))
+    else:
+        sys.stdout.write(read_log(name, address))
 
 
 @app.command(hidden=True)
-def admit(study: File, storage: Storage = RUNS) -> None:
-    """Check that a study may begin in a storage; `submit` runs it on the cluster."""
+def admit(
+    study: Annotated[Path | None, typer.Argument(metavar="STUDY")] = None,
+    name: Annotated[str, typer.Option()] = "",
+    storage: Storage = RUNS,
+) -> None:
+    """Check that a study may begin or go on here; `submit` and `resume` ask it on the cluster."""
     from tune_diffreg.jobs import admit as admit_study
+    from tune_diffreg.jobs import readmit
     from tune_diffreg.study import read_study
 
-    admit_study(read_study(study), storage)
+    typer.echo(admit_study(read_study(study), storage) if study else readmit(name, storage))
 
 
 def list_there(address: str, storage: str | None, as_json: bool) -> None:

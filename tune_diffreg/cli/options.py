@@ -57,6 +57,7 @@ Storage = Annotated[
     Path,
     typer.Option(
         metavar="PATH|URI",
+        envvar="TUNE_DIFFREG_STORAGE",
         parser=lambda text: storage_at(str(text)),
         help="What holds the studies' results: a folder, s3://bucket/folder, gs://...",
     ),
@@ -66,8 +67,8 @@ StorageAddress = Annotated[
     typer.Option(
         "--storage",
         metavar="PATH|URI",
-        help="The same, as the cluster sees it with --address http://...; left out: runs, or what "
-        "the study was submitted with.",
+        help="The same, and with --address http://... as the cluster sees it; left out: that which "
+        "the study was submitted with, or the cluster's own.",
     ),
 ]
 Set = Annotated[
@@ -117,7 +118,7 @@ def show(content: Any, table: Callable[[Any], Any], as_json: bool) -> None:
 
 def storage_here(address: str | None) -> Path:
     """The folder to work in on this machine."""
-    return RUNS if address is None else storage_at(address)
+    return storage_at(address or os.environ.get("TUNE_DIFFREG_STORAGE") or str(RUNS))
 
 
 def leave(code: int) -> NoReturn:

@@ -82,17 +82,19 @@ def status(
 
 
 def _status_here(name: str, storage: Path, as_json: bool) -> None:
-    from tune_diffreg.results import open_study, read_journal, read_state, replay
-    from tune_diffreg.terminal import studies_table, trials_table
+    from tune_diffreg.observation import read_status
+    from tune_diffreg.results import open_study, read_journal, replay
+    from tune_diffreg.terminal import status_table, studies_table, trials_table
 
     folder = open_study(storage, name)
-    state = read_state(folder)
+    state = read_status(folder)
     if as_json:
         show(state, studies_table, as_json)
         return
     screen = console()
     screen.print(studies_table([state]))
     screen.print(trials_table(folder.read_study(), replay(read_journal(folder.journal))))
+    screen.print(status_table(state), soft_wrap=True)
 
 
 @app.command()

@@ -40,17 +40,14 @@ def require_jobs_address(address: str) -> None:
         ) from None
 
 
-def require_shared_storage(storage: str | None) -> str:
-    """The storage of a study on a cluster, which this machine need not reach.
+def storage_options(storage: str | None) -> list[str]:
+    """What names a storage on a cluster, which this machine need not reach; None is its own.
 
     Raises:
-        InputError: it is missing, a folder relative to who knows what, or holds credentials.
+        InputError: it is a folder relative to who knows what, or holds credentials.
     """
     if storage is None:
-        raise InputError(
-            "--storage is missing: name a folder that every machine of the cluster sees, such as "
-            "/mnt/studies, or s3://bucket/folder"
-        )
+        return []
     parts = urlsplit(storage)
     if "@" in parts.netloc or "secret" in parts.query.lower():
         raise InputError(
@@ -62,4 +59,4 @@ def require_shared_storage(storage: str | None) -> str:
             f"--storage {storage}: on a cluster it must be an absolute path, or an address such "
             "as s3://bucket/folder"
         )
-    return storage
+    return ["--storage", storage]

@@ -25,6 +25,8 @@ class Answer:
     status: int
     out: str
     err: str
+    storage: str | None
+    """The cluster's own, where none is named."""
 
     @property
     def sentence(self) -> str:

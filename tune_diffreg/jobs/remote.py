@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tune_diffreg.errors import InputError, did_you_mean
-from tune_diffreg.jobs.address import require_shared_storage
+from tune_diffreg.jobs.address import storage_options
 from tune_diffreg.jobs.answers import Answer, ask, last_line
 from tune_diffreg.jobs.client import GRACE_SECONDS, Cluster, StudyJob
 from tune_diffreg.jobs.package import (
@@ -37,14 +37,15 @@ def submit(
         InputError: before anything is started.
     """
     study = read_study(file, overrides)
-    where = require_shared_storage(storage)
+    where = storage_options(storage)
     require_paths_of_cluster(study)
     code = own_code(study, [file.resolve().parent, Path.cwd()])
     with shipped(study, code) as folder:
         _try_model(study, folder, code)
         cluster = Cluster(address)
-        job = _next_job(cluster, study.name, where, [path.name for path in code])
-        ask(cluster, ["admit", STUDY_FILE, "--storage", where], folder).require()
+        attempt = _next_attempt(cluster.jobs(study.name), address)
+        found = ask(cluster, ["admit", STUDY_FILE, *where], folder).require().out.strip()
+        job = StudyJob(study.name, found, attempt, tuple(path.name for path in code))
         return _start(cluster, job, f'run "$OLDPWD"/{STUDY_FILE}', folder)
 
 
@@ -52,17 +53,15 @@ def resume_there(name: str, address: str, storage: str | None) -> dict[str, Any]
     """Goes on with a study on the cluster's head, which need not know it from before.
 
     Raises:
-        InputError: it runs, has ended, or is not known.
+        InputError: it runs, has ended, or is not there.
     """
     cluster = Cluster(address)
     jobs = cluster.jobs(name)
-    where = _storage_of(jobs, name, storage, cluster)
-    job = _next_job(cluster, name, where, jobs[-1].modules if jobs else ())
-    state = _state(ask(cluster, ["status", name, "--json", "--storage", where]))
-    if state["state"] != "interrupted":
-        raise InputError(f"study {name!r} is {state['state']}; there is nothing to go on with")
-    with shipped(None, named_code(job.modules, Path.cwd())) as folder:
-        return _start(cluster, job, f"resume {shlex.quote(name)}", folder if job.modules else None)
+    attempt, modules = _next_attempt(jobs, address), jobs[-1].modules if jobs else ()
+    with shipped(None, named_code(modules, Path.cwd())) as folder:
+        asked = ["admit", "--name", name, *_where(jobs, storage)]
+        job = StudyJob(name, ask(cluster, asked).require().out.strip(), attempt, modules)
+        return _start(cluster, job, f"resume {shlex.quote(name)}", folder if modules else None)
 
 
 def stop_there(name: str, address: str) -> dict[str, Any]:
@@ -74,7 +73,7 @@ def stop_there(name: str, address: str) -> dict[str, Any]:
     cluster = Cluster(address)
     job = _latest(cluster, name)
     if not job.active:
-        raise InputError(f"study {name!r} does not run on {address}; its job {job.status}")
+        raise InputError(f"study {name!r} does not run on {address}; its job has {job.status}")
     cluster.stop(job.id)
     status = cluster.wait(job.id, GRACE_SECONDS + _AFTER_THE_KILL)
     return {"study": name, "address": address, "job": job.told() | {"status": status}}
@@ -92,38 +91,54 @@ def follow_log(name: str, address: str, write: Callable[[str], Any]) -> None:
     cluster.follow(_latest(cluster, name).id, write)
 
 
+def log_as_data(name: str, address: str, storage: str | None) -> str:
+    """What `logs --json` prints there."""
+    cluster = Cluster(address)
+    where = _where(cluster.jobs(name), storage)
+    return ask(cluster, ["logs", name, "--json", *where]).require().out
+
+
 def state_there(name: str, address: str, storage: str | None) -> dict[str, Any]:
     """What `status --json` prints there, and the study's latest `job` or None."""
-    answer, job, cluster = _ask_about(name, ["--json"], address, storage)
-    if answer.status == 0 or job is None or "no study" not in answer.sentence:
-        return _state(answer) | {"job": job and job.told()}
-    return _not_begun(cluster, job)
+    cluster = Cluster(address)
+    job, answer = _ask_about(cluster, name, ["--json"], storage)
+    if job is not None and _knows_nothing(answer):
+        return _not_begun(cluster, job)
+    state: dict[str, Any] = json.loads(answer.require().out)
+    return state | {"job": job and job.told()}
 
 
 def answer_of(name: str, address: str, storage: str | None) -> str:
     """What `status` prints there, after a line on the study's job."""
-    answer, job, cluster = _ask_about(name, [], address, storage)
-    if answer.status == 0 or job is None or "no study" not in answer.sentence:
-        head = f"job {job.id}: {job.status}\n" if job else ""
-        return head + answer.require().out
-    state = _not_begun(cluster, job)
-    return f"job {job.id}: {job.status}; the study {state['state']}: {state['reason']}\n"
+    cluster = Cluster(address)
+    job, answer = _ask_about(cluster, name, [], storage)
+    if job is not None and _knows_nothing(answer):
+        state = _not_begun(cluster, job)
+        return f"{name}: {state['state']}: {state['reason']}\n"
+    head = f"job {job.id}: {job.status}\n" if job else ""
+    return head + answer.require().out
 
 
 def studies_there(address: str, storage: str | None) -> list[dict[str, Any]]:
-    """What `list --json` prints there for the storage, or for all that jobs were given, and the
-    `job` of each study or None. A study that has not begun yet has a job and little else."""
+    """What `list --json` prints there for the storage, or for the cluster's own and all that jobs
+    were given, and the `job` of each study or None.
+
+    A study that has not begun yet has a job and little else.
+    """
     cluster = Cluster(address)
     latest = {job.study: job for job in cluster.jobs()}
-    storages = [storage] if storage else sorted({job.storage for job in latest.values()})
+    answer = ask(cluster, ["list", "--json", *storage_options(storage)]).require()
+    answers = {storage or answer.storage or "": answer}
+    others = set() if storage else {job.storage for job in latest.values()} - answers.keys()
+    for other in sorted(others):
+        answers[other] = ask(cluster, ["list", "--json", "--storage", other]).require()
     rows = []
-    for where in storages:
-        answer = ask(cluster, ["list", "--json", "--storage", where]).require()
+    for where, answer in answers.items():
         for row in json.loads(answer.out):
             job = latest.get(row["study"])
             rows.append(row | {"job": job.told() if job and job.storage == where else None})
     begun = {row["job"]["id"] for row in rows if row["job"]}
-    waiting = [j for j in latest.values() if j.storage in storages and j.id not in begun]
+    waiting = [j for j in latest.values() if j.storage in answers and j.id not in begun]
     return rows + [_not_begun(cluster, job) for job in waiting]
 
 
@@ -143,16 +158,14 @@ def _try_model(study: Study, folder: Path, code: Sequence[Path]) -> None:
         sys.path.remove(str(folder))
 
 
-def _next_job(cluster: Cluster, name: str, storage: str, modules: Sequence[str]) -> StudyJob:
-    jobs = cluster.jobs(name)
+def _next_attempt(jobs: Sequence[StudyJob], address: str) -> int:
     running = next((job for job in jobs if job.active), None)
     if running is not None:
         raise InputError(
-            f"study {name!r} runs on {cluster.address} already (job {running.id}); see "
-            f"`status {name}`, or choose another name (--set name=...)"
+            f"study {running.study!r} runs on {address} already (job {running.id}); see "
+            f"`status {running.study}`, or choose another name (--set name=...)"
         )
-    attempt = 1 + max((job.attempt for job in jobs), default=0)
-    return StudyJob(name, storage, attempt, tuple(modules))
+    return 1 + max((job.attempt for job in jobs), default=0)
 
 
 def _start(cluster: Cluster, job: StudyJob, command: str, folder: Path | None) -> dict[str, Any]:
@@ -168,42 +181,30 @@ def _start(cluster: Cluster, job: StudyJob, command: str, folder: Path | None) -
 
 
 def _latest(cluster: Cluster, name: str) -> StudyJob:
-    jobs = cluster.jobs(name)
-    if not jobs:
-        raise _unknown(cluster, name)
-    return jobs[-1]
+    jobs = cluster.jobs()
+    latest = next((job for job in reversed(jobs) if job.study == name), None)
+    if latest is None:
+        known = sorted({job.study for job in jobs})
+        hint = did_you_mean(name, known) or (f"; there are {', '.join(known)}" if known else "")
+        raise InputError(f"no study {name!r} has been submitted to {cluster.address}{hint}")
+    return latest
 
 
-def _storage_of(jobs: Sequence[StudyJob], name: str, storage: str | None, cluster: Cluster) -> str:
-    if storage is not None:
-        return require_shared_storage(storage)
-    if not jobs:
-        raise _unknown(cluster, name)
-    return jobs[-1].storage
-
-
-def _unknown(cluster: Cluster, name: str) -> InputError:
-    known = sorted({job.study for job in cluster.jobs()})
-    hint = did_you_mean(name, known) or (f"; there are {', '.join(known)}" if known else "")
-    return InputError(
-        f"no study {name!r} has been submitted to {cluster.address}{hint}; with --storage, one "
-        "of an earlier cluster is found"
-    )
+def _where(jobs: Sequence[StudyJob], storage: str | None) -> list[str]:
+    """Where to look for a study: what is said, or what its job was given, or the cluster's own."""
+    return storage_options(storage or (jobs[-1].storage if jobs else None))
 
 
 def _ask_about(
-    name: str, options: Sequence[str], address: str, storage: str | None
-) -> tuple[Answer, StudyJob | None, Cluster]:
-    cluster = Cluster(address)
+    cluster: Cluster, name: str, options: Sequence[str], storage: str | None
+) -> tuple[StudyJob | None, Answer]:
     jobs = cluster.jobs(name)
-    where = _storage_of(jobs, name, storage, cluster)
-    job = jobs[-1] if jobs and jobs[-1].storage == where else None
-    return ask(cluster, ["status", name, *options, "--storage", where]), job, cluster
+    job = jobs[-1] if jobs and storage in (None, jobs[-1].storage) else None
+    return job, ask(cluster, ["status", name, *options, *_where(jobs, storage)])
 
 
-def _state(answer: Answer) -> dict[str, Any]:
-    state: dict[str, Any] = json.loads(answer.require().out)
-    return state
+def _knows_nothing(answer: Answer) -> bool:
+    return answer.status == 2 and answer.sentence.startswith("no study")
 
 
 def _not_begun(cluster: Cluster, job: StudyJob) -> dict[str, Any]:

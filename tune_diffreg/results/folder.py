@@ -67,7 +67,12 @@ class StudyFolder:
 
     @property
     def log(self) -> Path:
-        return self.root / "log.txt"
+        return self.root / "log.jsonl"
+
+    @property
+    def live(self) -> Path:
+        """What the running study is doing now."""
+        return self.root / "live.json"
 
     @property
     def references(self) -> Path:

@@ -158,9 +158,16 @@ class Coordinator:
             self._end(record, "failed", reason)
             self._give_up_hopeless()
 
-    def progress(self, trial_id: str, images: int) -> None:
-        """Passes on that a trial is alive between rungs; not a decision, so not in the journal."""
-        self.listener({"event": "progress", "trial": trial_id, "images": images})
+    def progress(self, trial_id: str, images: int, **seen: Any) -> None:
+        """Passes on that a trial is alive, and what is `seen` of it.
+
+        No decision, so not in the journal.
+        """
+        self.listener({"event": "progress", "trial": trial_id, "images": images, **seen})
+
+    def lost(self, trial_id: str, reason: str) -> None:
+        """Passes on that the process of a trial ended before its time; not in the journal."""
+        self.listener({"event": "lost", "trial": trial_id, "reason": reason})
 
     def interrupt(self) -> None:
         """Starts no more trials and stops each running one at its next sign of life.

@@ -98,7 +98,8 @@ class Resources(Settings):
 
 class Tracking(Settings):
     uri: str | None = Field(
-        None, description="MLflow tracking URI; null: SQLite beside the results"
+        None,
+        description="MLflow tracking URI; null: MLFLOW_TRACKING_URI, or SQLite beside the results",
     )
 
 

@@ -1,7 +1,7 @@
 """What a person sees on the terminal while a study runs, and when it is over."""
 
-from tune_diffreg.terminal.history import History
 from tune_diffreg.terminal.live import Display, main_scores, open_display
+from tune_diffreg.terminal.status import status_table
 from tune_diffreg.terminal.tables import (
     comparison_table,
     confirmation_table,
@@ -15,7 +15,6 @@ from tune_diffreg.terminal.tables import (
 
 __all__ = [
     "Display",
-    "History",
     "comparison_table",
     "confirmation_table",
     "judgement_table",
@@ -24,6 +23,7 @@ __all__ = [
     "plan_table",
     "repeat_table",
     "result_table",
+    "status_table",
     "studies_table",
     "trials_table",
 ]

@@ -22,7 +22,7 @@ from tune_diffreg.tracking.description import description, run_name
 from tune_diffreg.tracking.registry import Chosen, register
 from tune_diffreg.tracking.store import DESCRIPTION, Store, metrics, milliseconds, params
 from tune_diffreg.tracking.system import SystemMetrics
-from tune_diffreg.tracking.uri import local_artifacts, tracking_uri
+from tune_diffreg.tracking.uri import local_artifacts, local_uri, tracking_uri
 
 _PARENT = "mlflow.parentRunId"
 _KEY = "tune_diffreg.study"
@@ -45,8 +45,10 @@ class Delivery:
     def __init__(self, study: Study, folder: StudyFolder) -> None:
         self._study = study
         self._folder = folder
-        artifacts = None if study.tracking.uri else local_artifacts(folder.storage, study.name)
-        self._store = Store(tracking_uri(study, folder.storage), study.name, artifacts)
+        uri = tracking_uri(study, folder.storage)
+        local = uri == local_uri(folder.storage)
+        artifacts = local_artifacts(folder.storage, study.name) if local else None
+        self._store = Store(uri, study.name, artifacts)
         self._records: dict[str, TrialRecord] = {}
         self._repetitions: dict[str, Repetition] = {}
         self._runs: dict[str, str] = {}

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from tune_diffreg.study import Study
 
 
 def tracking_uri(study: Study, storage: Path) -> str:
-    """What the study file says, or SQLite beside the results."""
-    return study.tracking.uri or local_uri(storage)
+    """What the study file says, or MLFLOW_TRACKING_URI, or SQLite beside the results."""
+    return study.tracking.uri or os.environ.get("MLFLOW_TRACKING_URI") or local_uri(storage)
 
 
 def local_artifacts(storage: Path, study: str) -> Path:
-    """Where the files of that store lie; MLflow's own choice would be the working directory."""
+    """Where the files of the latter lie; MLflow's own choice would be the working directory."""
     return storage / "mlflow-artifacts" / study
 
 

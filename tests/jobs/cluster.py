@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,7 +73,7 @@ def local_cluster(token_file: Path, storage: Path, nodes: int = 2) -> Iterator[L
         for kind in (head, *[joins] * nodes):
             own, others = others[:4], others[4:]
             stack.enter_context(_node([*kind, *_own_ports(own)], of_nodes))
-            _wait_for(dashboard if kind is head else own[0])
+            _wait_for(dashboard)  # the others join while it is used
         yield LocalCluster(f"http://127.0.0.1:{dashboard}", storage, environment)
 
 
@@ -109,11 +109,11 @@ def _node(options: list[str], environment: dict[str, str]) -> Iterator[None]:
         yield
     finally:
         processes = [*psutil.Process(node.pid).children(recursive=True), psutil.Process(node.pid)]
-        node.terminate()
-        _, left = psutil.wait_procs(processes, timeout=15)
-        for process in left:
-            process.kill()
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
         node.wait()
+        psutil.wait_procs(processes, timeout=10)
         shutil.rmtree(files, ignore_errors=True)
 
 

@@ -17,7 +17,8 @@ from tests.test_faults import LONG, journal, records, reports, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
-STUDY = [part for text in (*TINY, *LONG) for part in ("--set", text)]
+# Two trials, long enough to be stopped in their middle.
+STUDY = [part for text in (*TINY, *LONG, "search.trials=2") for part in ("--set", text)]
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +95,7 @@ def test_a_study_from_submission_through_a_stop_to_an_export(
     ]
     wait_for(storage, lambda events: events[-1]["event"] == "stop" and events[-1]["finished"])
     after = records(storage)
-    assert len(after) == 4
+    assert len(after) == 2
     assert all(record.ended for record in after.values())
     for trial_id, record in before.items():
         assert after[trial_id].reports[: len(record.reports)] == record.reports
@@ -103,11 +104,10 @@ def test_a_study_from_submission_through_a_stop_to_an_export(
     while (state := _status(cluster))["job"]["status"] == "running":
         assert time.monotonic() < deadline, state
     assert state["state"] == "complete"
-    assert state["trials"]["total"] == 4
+    assert state["trials"]["total"] == 2
     assert state["job"] == {
         "id": "tune-diffreg-digits~2", "status": "succeeded", "storage": str(storage)
     }  # fmt: skip
-    assert "study 'digits' does not run" in refused(cluster.run("stop", "digits", *there))
 
     best = tmp_path / "best"
     done = run_cli("export", "digits", "--storage", storage, "--output", best)

@@ -63,10 +63,15 @@ def summarize(
     }
 
 
-def read_state(folder: StudyFolder) -> dict[str, Any]:
-    """The summary of a study as it stands now, also while it runs (state "running")."""
+def read_state(folder: StudyFolder, running: bool | None = None) -> dict[str, Any]:
+    """The summary of a study as it stands now, also while it runs (state "running").
+
+    Args:
+        running: whether it is being run now; None asks its lock.
+    """
     study = folder.read_study()
-    running = folder.is_locked()  # asked first: one that ends meanwhile has its end in the journal
+    if running is None:  # asked first: one that ends meanwhile has its end in the journal
+        running = folder.is_locked()
     events = read_journal(folder.journal) if folder.journal.exists() else []
     records = replay(events)
     if running:

@@ -47,7 +47,7 @@ def submit(
     set_: Set = None,
     as_json: Json = False,
 ) -> None:
-    """Start a study on a cluster, where it goes on without this machine."""
+    """Start a study on a cluster, which runs it without us."""
     from tune_diffreg.jobs import submit as submit_study
 
     _started(submit_study(study, set_ or (), address, storage), as_json)
@@ -86,7 +86,7 @@ def resume(
 def stop(
     name: Name, storage: StorageAddress = None, address: JobsAddress = None, as_json: Json = False
 ) -> None:
-    """Stop a study cleanly: its trials keep their checkpoints, and resume goes on."""
+    """Stop a study so that resume goes on with it."""
     from tune_diffreg.jobs import stop_here, stop_there
     from tune_diffreg.results import open_study
 

@@ -25,8 +25,8 @@ for _switch, _off in {
     os.environ.setdefault(_switch, _off)
 
 _ORDER = (
-    *("run", "check", "resume", "stop", "submit"),
-    *("list", "status", "logs", "best", "report", "ui"),
+    *("run", "check", "submit", "resume", "stop"),
+    *("list", "status", "logs", "best", "report", "ui", "sync"),
     *("export", "train", "compare", "narrow", "evaluate"),
 )
 

@@ -43,10 +43,10 @@ def lines(file: Path) -> list[dict[str, Any]]:
 
 
 def test_a_line_says_when_how_grave_who_and_of_which_study(file: Path) -> None:
-    logging.getLogger("mlflow").warning("the server\nwent %s", "away")
+    logging.getLogger("a.library").warning("the server\nwent %s", "away")
     (line,) = lines(file)
     assert {key: line[key] for key in line if key != "time"} == {
-        "level": "warning", "logger": "mlflow", "study": "digits",
+        "level": "warning", "logger": "a.library", "study": "digits",
         "message": "the server\nwent away",
     }  # fmt: skip
     assert line["time"].endswith("Z")

@@ -138,6 +138,6 @@ def test_the_status_of_a_finished_study_is_its_summary_and_nothing_runs(
     assert {key: state[key] for key in summary} == summary
     assert state["live"] is state["note"] is None
     assert state["failures"] == []
-    assert state["mlflow"] == {"waiting": 0}
+    assert state["mlflow"] == {"waiting": 0, "refused": 0}
     assert state["session"]["state"] == "complete"
     assert "not running: complete" in command("status", "digits", "--storage", finished)[1]

@@ -80,7 +80,7 @@ def status(name: Name, storage: Storage = RUNS, as_json: Json = False) -> None:
     screen = console()
     screen.print(studies_table([state]))
     screen.print(trials_table(folder.read_study(), replay(read_journal(folder.journal))))
-    screen.print(status_table(state), soft_wrap=True)
+    screen.print(status_table(state, storage), soft_wrap=True)
 
 
 @app.command()
@@ -117,6 +117,15 @@ def report(name: Name, storage: Storage = RUNS) -> None:
     folder = open_study(storage, name)
     write_report(folder)
     typer.echo(folder.report)
+
+
+@app.command()
+def sync(name: Name, storage: Storage = RUNS, as_json: Json = False) -> None:
+    """Deliver to MLflow what it does not have of a study."""
+    from tune_diffreg.results import open_study
+    from tune_diffreg.syncing import sync_study, synced
+
+    show(sync_study(open_study(storage, name)), synced, as_json)
 
 
 @app.command()

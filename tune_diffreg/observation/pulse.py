@@ -64,7 +64,7 @@ class Pulse:
         elif kind in ("end", "repeated", "repeat_failed") or event.get("decision") == "pause":
             self._forget(name)
 
-    def snapshot(self, state: str, waiting: int | None, time: float, now: float) -> Live:
+    def snapshot(self, state: str, waiting: int, time: float, now: float) -> Live:
         """The study at this moment.
 
         Args:

@@ -21,7 +21,7 @@ _NOTHING: dict[str, Any] = {}
 
 _SCORE = "scores/"  # Ray flattens nested results with slashes
 
-_MOST_WORDS = 500
+_MOST_WORDS = 600  # letters; what follows is advice
 
 # What is shown of a running trial and decides nothing; the first two are Ray's own.
 _SEEN = ("hostname", "pid", "images_per_second", "cpu", "device", "gpu", "notes")
@@ -110,5 +110,6 @@ class CoordinatedScheduler(FIFOScheduler):
 def _last_words(trial: Trial) -> str:
     """What Ray knows of why a trial's process ended, in a line."""
     with suppress(OSError, TypeError):  # TypeError: it has written no such file
-        return " ".join(Path(trial.error_file).read_text().split())[-_MOST_WORDS:]
+        last = Path(trial.error_file).read_text().rpartition("Failure # ")[2]
+        return " ".join(last.split()[5:])[:_MOST_WORDS]  # without "1 (occurred at DATE)"
     return "Ray says no more"

@@ -100,7 +100,7 @@ def test_a_running_study_shows_itself_to_prometheus_to_status_and_in_its_log(
     victim.kill()
     folder = storage / "digits"
     (lost, *_) = eventually(
-        lambda: [line for line in lines(folder / "log.jsonl") if line.get("event") == "lost"]
+        lambda: [line for line in lines(folder / "log.jsonl") if line.get("event") == "again"]
     )
     assert lost["trial"] in replay(read_journal(folder / "journal.jsonl"))
     assert lost["level"] == "warning"

@@ -58,7 +58,7 @@ class Pulse:
             self._from[name] = 0
         elif kind == "promote":
             self._from[name] = self._board.records[name].images
-        elif kind == "lost":
+        elif kind in ("again", "repeat_again"):
             self._forget(name)
             self._restarts[name] += 1
         elif kind in ("end", "repeated", "repeat_failed") or event.get("decision") == "pause":

@@ -89,7 +89,7 @@ class CoordinatedScheduler(FIFOScheduler):
 
     def on_trial_error(self, _: Any, trial: Trial) -> None:
         """Its process ended; Ray starts it again, or says that it gives up."""
-        self._coordinator.lost(trial.config["trial_id"], _last_words(trial))
+        self._coordinator.lost(trial.config["trial_id"], f"its process died: {_last_words(trial)}")
 
     def _decide(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Whether the trial goes on."""

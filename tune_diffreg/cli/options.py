@@ -49,6 +49,9 @@ Set = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Address = Annotated[str | None, typer.Option(help="Ray cluster; this machine if left out.")]
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Run code that an exported best.yaml names (a factory).")
+]
 Output = Annotated[Path, typer.Option(help="New folder to write.")]
 
 RUNS = Path("runs")

@@ -19,7 +19,7 @@ from tune_diffreg.results import (
     repetitions,
     replay,
 )
-from tune_diffreg.tracking.spool import Spool
+from tune_diffreg.tracking import Spool
 
 _NUMBER = re.compile(r"\d[\d,.]*")
 

@@ -94,7 +94,7 @@ def _status_here(name: str, storage: Path, as_json: bool) -> None:
     screen = console()
     screen.print(studies_table([state]))
     screen.print(trials_table(folder.read_study(), replay(read_journal(folder.journal))))
-    screen.print(status_table(state), soft_wrap=True)
+    screen.print(status_table(state, storage), soft_wrap=True)
 
 
 @app.command()

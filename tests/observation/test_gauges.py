@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -116,3 +117,21 @@ def test_without_ray_there_are_no_gauges_and_no_trouble(
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     Gauges("digits").show(live())
     assert not caplog.records
+
+
+def test_gauges_may_be_set_while_ray_stops_and_starts() -> None:
+    """An observer's thread does not know when that is."""
+    gauges, over = Gauges("digits"), threading.Event()
+
+    def show() -> None:
+        while not over.is_set():
+            gauges.show(live(trial("t0000", cpu=0.5)))
+
+    thread = threading.Thread(target=show)
+    thread.start()
+    ray.shutdown()
+    ray.init("local", num_cpus=1, include_dashboard=False, log_to_driver=False)
+    ray.shutdown()
+    over.set()
+    thread.join()
+    assert not gauges._broken

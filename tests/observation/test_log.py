@@ -14,7 +14,7 @@ import pytest
 
 from tests.conftest import tiny_study
 from tests.search.test_coordinator import coordinator, play
-from tune_diffreg.observation.log import log_event, log_to
+from tune_diffreg.observation.log import EventLog, log_to
 
 
 @pytest.fixture(autouse=True)
@@ -43,10 +43,10 @@ def lines(file: Path) -> list[dict[str, Any]]:
 
 
 def test_a_line_says_when_how_grave_who_and_of_which_study(file: Path) -> None:
-    logging.getLogger("mlflow").warning("the server\nwent %s", "away")
+    logging.getLogger("a.library").warning("the server\nwent %s", "away")
     (line,) = lines(file)
     assert {key: line[key] for key in line if key != "time"} == {
-        "level": "warning", "logger": "mlflow", "study": "digits",
+        "level": "warning", "logger": "a.library", "study": "digits",
         "message": "the server\nwent away",
     }  # fmt: skip
     assert line["time"].endswith("Z")
@@ -99,7 +99,7 @@ def test_a_disk_that_is_full_costs_the_line_and_nothing_else(
 def test_every_event_of_a_search_is_logged_with_its_trial(file: Path, tmp_path: Path) -> None:
     study = tiny_study("halving.variant=promote", "halving.controls=0.0")
     subject = coordinator(tmp_path, study)
-    subject.listener = log_event
+    subject.listener = EventLog(study)
     subject.begin({"features": "digits_cnn"})
     play(subject, study)
     subject.fail("t0000", "too late: it has ended")
@@ -113,11 +113,12 @@ def test_every_event_of_a_search_is_logged_with_its_trial(file: Path, tmp_path: 
     assert {line["trial"] for line in written[1:-1]} == set(subject.records)
     first = [line["message"] for line in written if line.get("trial") == "t0000"]
     assert first[0] == "baseline unregularized begins: as it is"
-    assert first[1].startswith("continue at 320 images seen: fd_digits_cnn 124, ")
+    assert first[1] == "continue at 320 images seen: fd_digits_cnn 124, memorized_fraction 0"
     assert first[-1] == "complete"
 
 
 def test_trouble_is_a_warning_and_says_why(file: Path) -> None:
+    log_event = EventLog(tiny_study())
     log_event({"event": "end", "trial": "t0003", "state": "failed", "reason": "fd became nan"})
     log_event({"event": "lost", "trial": "t0004", "reason": "SIGKILL"})
     log_event({"event": "repeat_failed", "run": "t0001-2", "reason": "out of memory"})
@@ -133,7 +134,7 @@ def test_trouble_is_a_warning_and_says_why(file: Path) -> None:
 def test_what_was_logged_beside_a_trial_is_in_the_log_with_that_trial(file: Path) -> None:
     note = {"level": logging.WARNING, "logger": "tune_diffreg.search.checkpoint",
             "message": "100% of it is damaged", "traceback": "Traceback ..."}  # fmt: skip
-    log_event({"event": "progress", "trial": "t0002", "images": 64, "notes": [note]})
+    EventLog(tiny_study())({"event": "progress", "trial": "t0002", "images": 64, "notes": [note]})
     (line,) = lines(file)
     assert line["trial"] == "t0002"
     assert line["logger"] == "tune_diffreg.search.checkpoint"

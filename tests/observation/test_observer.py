@@ -83,7 +83,7 @@ def test_it_is_written_seldom_however_many_events_there_are(
         observer(started("t0000"))
         for images in range(1000):
             observer({"event": "progress", "trial": "t0000", "images": images})
-    assert len(writes) == 2  # at its beginning and at its end
+    assert 1 <= len(writes) <= 2  # at its beginning, if it was there to see it, and at its end
 
 
 def test_neither_storage_nor_strange_events_hurt(

@@ -22,7 +22,7 @@ _DESCRIPTIONS = {
 
 
 class Gauges:
-    """Sets the gauges of one study, while Ray runs; to be used in the thread that runs Ray."""
+    """Sets the gauges of one study while Ray runs, also while it starts or stops."""
 
     def __init__(self, study: str) -> None:
         self._study = study

@@ -12,6 +12,7 @@ from typing import Any
 
 from tune_diffreg.results.journal import Event, cut_torn_line
 from tune_diffreg.secrets import masked
+from tune_diffreg.study import Study
 from tune_diffreg.words import counted, setting
 
 log = logging.getLogger(__name__)
@@ -78,17 +79,27 @@ class JsonLines(logging.Formatter):
         return self.formatException(exception)
 
 
-def log_event(event: Event) -> None:
-    """Logs one event of a study: begin and end of sessions, trials and repetitions, reports."""
-    kind = event["event"]
-    for note in event.get("notes", ()):
-        _log_note(event, note)
-    describe = _MESSAGES.get(kind)
-    if describe is None:
-        return
-    level = logging.WARNING if _is_trouble(event) else logging.INFO
-    subject = event.get("run", event.get("trial"))
-    log.log(level, describe(event), extra={"trial": subject, "event": kind})
+class EventLog:
+    """Logs the events of a study: begin and end of sessions, trials and repetitions, reports."""
+
+    def __init__(self, study: Study) -> None:
+        self._scores = tuple(dict.fromkeys((study.objective.metric, *study.objective.constraints)))
+
+    def __call__(self, event: Event) -> None:
+        kind, subject = event["event"], event.get("run", event.get("trial"))
+        for note in event.get("notes", ()):
+            _log_note(subject, note)
+        describe = _MESSAGES.get(kind)
+        if describe is None:
+            return
+        level = logging.WARNING if _is_trouble(event) else logging.INFO
+        told = describe(event) + self._told(event.get("scores", {}))
+        log.log(level, "%s", told, extra={"trial": subject, "event": kind})
+
+    def _told(self, scores: Mapping[str, float]) -> str:
+        """Those that decide; the journal has all."""
+        told = [f"{name} {setting(scores[name])}" for name in self._scores if name in scores]
+        return f": {', '.join(told)}" if told else ""
 
 
 def _is_trouble(event: Event) -> bool:
@@ -96,9 +107,9 @@ def _is_trouble(event: Event) -> bool:
     return failed or event["event"] in ("repeat_failed", "lost", "storage")
 
 
-def _log_note(event: Event, note: Mapping[str, Any]) -> None:
+def _log_note(trial: str | None, note: Mapping[str, Any]) -> None:
     """What was logged beside a trial, in a process of its own, which sent it with a result."""
-    extra = {"trial": event.get("run", event.get("trial")), "traceback": note.get("traceback")}
+    extra = {"trial": trial, "traceback": note.get("traceback")}
     logging.getLogger(note["logger"]).log(note["level"], "%s", note["message"], extra=extra)
 
 
@@ -116,26 +127,16 @@ def _started(event: Event) -> str:
     return f"{role} begins{' as a control' if event['control'] else ''}: {values or 'as it is'}"
 
 
-def _reported(event: Event) -> str:
-    scores = ", ".join(f"{name} {setting(value)}" for name, value in event["scores"].items())
-    return f"{event['decision']} at {counted(event['images'], 'image')} seen: {scores}"
-
-
-def _repeated(event: Event) -> str:
-    scores = ", ".join(f"{name} {setting(value)}" for name, value in event["scores"].items())
-    return f"repetition ends at {counted(event['images'], 'image')} seen: {scores}"
-
-
 _MESSAGES: dict[str, Callable[[Event], str]] = {
     "session": _session,
     "stop": _stopped,
     "start": _started,
-    "report": _reported,
+    "report": lambda event: f"{event['decision']} at {counted(event['images'], 'image')} seen",
     "promote": lambda _: "promoted: goes on from its checkpoint",
     "lost": lambda event: f"its process ended: {event['reason']}",
     "end": lambda event: event["state"] + (f": {event['reason']}" if event["reason"] else ""),
     "repeat": lambda event: f"seed {event['number']} of {event['trial']} begins",
-    "repeated": _repeated,
+    "repeated": lambda event: f"complete at {counted(event['images'], 'image')} seen",
     "repeat_failed": lambda event: f"failed: {event['reason']}",
     "storage": lambda event: event["sentence"],
     "interrupt": lambda _: "interrupted: each trial stops at its next sign of life",

@@ -11,8 +11,8 @@ from typing import Self
 
 from tune_diffreg.mirror import mirror_of, publish_growth
 from tune_diffreg.observation.gauges import Gauges
-from tune_diffreg.observation.live import Live, write_live
-from tune_diffreg.observation.log import log_event
+from tune_diffreg.observation.live import write_live
+from tune_diffreg.observation.log import EventLog
 from tune_diffreg.observation.pulse import Pulse
 from tune_diffreg.observation.waiting import records_waiting
 from tune_diffreg.results import StudyFolder, repetitions, replay
@@ -49,10 +49,9 @@ class Observer:
         self._waiting = waiting or (lambda: records_waiting(folder))
         board = Board(study, replay(known), repetitions(known))
         self._pulse = Pulse(board, time.monotonic())
+        self._log = EventLog(study)
         self._gauges = Gauges(study.name)
         self._lock = threading.RLock()  # an interrupt's event may come while another is noted
-        self._latest: Live | None = None
-        self._shown: Live | None = None
         self._leaving = threading.Event()
         self._thread = threading.Thread(target=self._tell, name="live.json", daemon=True)
 
@@ -73,13 +72,9 @@ class Observer:
 
     def __call__(self, event: Event) -> None:
         try:
-            log_event(event)
+            self._log(event)
             with self._lock:
                 self._pulse.note(event, time.monotonic())
-            # Here and not in the thread: only between events is it sure that Ray is not going down.
-            if self._latest is not None and self._latest is not self._shown:
-                self._shown = self._latest
-                self._gauges.show(self._latest)
         except Exception:
             log.exception("an event was not observed")
 
@@ -104,5 +99,6 @@ class Observer:
     def _write(self, state: str) -> None:
         waiting = self._waiting()
         with self._lock:
-            self._latest = self._pulse.snapshot(state, waiting, time.time(), time.monotonic())
-        write_live(self._folder, self._latest)
+            live = self._pulse.snapshot(state, waiting, time.time(), time.monotonic())
+        self._gauges.show(live)
+        write_live(self._folder, live)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
+from tune_diffreg.mirror import fetch
 from tune_diffreg.observation.live import Live, out_of_date, read_live
 from tune_diffreg.observation.stragglers import stragglers
 from tune_diffreg.observation.waiting import records_waiting
@@ -33,6 +34,7 @@ def read_status(folder: StudyFolder, now: float | None = None) -> dict[str, Any]
     events = read_journal(folder.journal) if folder.journal.exists() else []
     trials: list[TrialRecord | Repetition] = [*replay(events).values()]
     trials += repetitions(events).values()
+    fetch(folder.delivery)
     live, note = read_live(folder)
     running = state["state"] == "running"
     if live is not None and running:

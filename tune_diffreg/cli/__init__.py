@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 import traceback
 
-from tune_diffreg.cli import models, studies
+from tune_diffreg.cli import jobs, models, studies
 from tune_diffreg.cli.options import app
 from tune_diffreg.errors import InputError, WorkFailed
 from tune_diffreg.secrets import masked, plain_line
 
-__all__ = ["app", "main", "models", "studies"]
+__all__ = ["app", "jobs", "main", "models", "studies"]
 
 
 def main() -> None:

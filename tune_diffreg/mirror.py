@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 from tune_diffreg.errors import InputError
+from tune_diffreg.secrets import holds_credentials
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileInfo, FileSystem
@@ -44,7 +45,7 @@ def storage_at(address: str) -> Path:
         return Path(address)
     if parts.scheme == "file":
         return Path(parts.path)
-    if "@" in parts.netloc or "secret" in parts.query.lower():
+    if holds_credentials(address):
         raise InputError(
             f"--storage {parts.scheme}://...: an address holds no credentials; put them into the "
             "environment, or give the machines a role"

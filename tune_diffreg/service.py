@@ -184,7 +184,7 @@ def _conclude(study: Study, folder: StudyFolder, summary: dict[str, Any], consol
     say("Next:")
     say(f"  {command} ui{storage}  (browse all trials in MLflow)")
     say(f"  {command} export {name} --output {name}-best{storage}")
-    say(f"  {command} train {name}-best/best.yaml")
+    say(f"  {command} train {name}-best/best.yaml{' --trust' if study.factories else ''}")
     say(f"  report: {folder.report}")
     return EXIT_OK
 

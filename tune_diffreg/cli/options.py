@@ -91,6 +91,9 @@ JobsAddress = Annotated[
         "machine's studies if left out.",
     ),
 ]
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Run code that an exported best.yaml names (a factory).")
+]
 Output = Annotated[Path, typer.Option(help="New folder to write.")]
 
 RUNS = Path("runs")

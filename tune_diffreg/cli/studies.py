@@ -146,13 +146,23 @@ def sync(name: Name, storage: Storage = RUNS, as_json: Json = False) -> None:
 def ui(
     storage: Storage = RUNS,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 5000,
+    host: Annotated[
+        str, typer.Option(help="Address to listen at; others let other machines in.")
+    ] = "127.0.0.1",
 ) -> None:
-    """Open the MLflow UI on the studies, on this machine only."""
-    from tune_diffreg.tracking import local_uri, pages, serve
+    """Open the MLflow UI on the studies, on this machine only unless told otherwise."""
+    from tune_diffreg.tracking import is_loopback, local_uri, pages, serve
 
     if not (storage / "mlflow.db").exists():
         raise InputError(f"nothing has been tracked in {storage} yet; run a study first")
+    if not is_loopback(host):
+        console(stderr=True).print(
+            f"warning: MLflow asks for no password; whoever reaches {host}:{port} can read, change "
+            f"and delete all studies in it. From elsewhere rather: ssh -L {port}:127.0.0.1:{port}",
+            style="yellow",
+            soft_wrap=True,
+        )
     typer.echo("MLflow, when it is up (Ctrl-C ends it):")
-    for study, page in pages(local_uri(storage), port).items():
+    for study, page in pages(local_uri(storage), port, host).items():
         typer.echo(f"  {study}: {page}")
-    serve(local_uri(storage), port)
+    serve(local_uri(storage), port, host)

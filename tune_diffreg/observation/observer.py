@@ -14,11 +14,11 @@ from tune_diffreg.observation.gauges import Gauges
 from tune_diffreg.observation.live import write_live
 from tune_diffreg.observation.log import EventLog
 from tune_diffreg.observation.pulse import Pulse
-from tune_diffreg.observation.waiting import records_waiting
 from tune_diffreg.results import StudyFolder, repetitions, replay
 from tune_diffreg.results.journal import Event
 from tune_diffreg.study import Study
 from tune_diffreg.terminal.board import Board
+from tune_diffreg.tracking import Spool
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class Observer:
         self.state = "interrupted"
         """Of the study when it is left."""
         self._folder = folder
-        self._waiting = waiting or (lambda: records_waiting(folder))
+        self._waiting = waiting or Spool(folder.journal, folder.delivery).waiting
         board = Board(study, replay(known), repetitions(known))
         self._pulse = Pulse(board, time.monotonic())
         self._log = EventLog(study)

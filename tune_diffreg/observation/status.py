@@ -10,7 +10,6 @@ from typing import Any
 from tune_diffreg.mirror import fetch
 from tune_diffreg.observation.live import Live, out_of_date, read_live
 from tune_diffreg.observation.stragglers import stragglers
-from tune_diffreg.observation.waiting import records_waiting
 from tune_diffreg.results import (
     Repetition,
     StudyFolder,
@@ -20,6 +19,7 @@ from tune_diffreg.results import (
     repetitions,
     replay,
 )
+from tune_diffreg.tracking import Spool
 
 _NUMBER = re.compile(r"\d[\d,.]*")
 
@@ -43,7 +43,7 @@ def read_status(folder: StudyFolder, now: float | None = None) -> dict[str, Any]
     return {
         **state,
         "failures": failures(trials),
-        "mlflow": {"waiting": records_waiting(folder)},
+        "mlflow": {"waiting": Spool(folder.journal, folder.delivery).waiting()},
         "session": live and _session(live),
         "live": current and _live(current),
         "note": note or None,

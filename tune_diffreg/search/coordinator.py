@@ -222,7 +222,9 @@ class Coordinator:
         return Assignment(record.id, self._study.trial_config(record.values), reported)
 
     def _under_way(self) -> int:
-        """Images that running trials will have seen more at their next rungs."""
+        """Images that running trials will have seen more at their next rungs, if that matters."""
+        if self._study.search.images is None:
+            return 0
         return sum(
             next((r for r in self._rungs if r > record.images), record.images) - record.images
             for record in self._running.values()
@@ -282,7 +284,8 @@ class Coordinator:
         self._give_up_hopeless()
 
     def _note(self, event: str, **content: Any) -> None:
-        publish_growth(self._optuna_file)  # no later than the decision that rests on it
+        self._proposals.save()  # no later than the decision that rests on them
+        publish_growth(self._optuna_file)
         written = self._journal.append(event, **content)
         apply(self.records, written)
         self.listener(written)

@@ -24,6 +24,8 @@ Images = Annotated[int, Field(ge=1, le=10**15)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**62)]
 Factory = Annotated[str, AfterValidator(_is_factory)]
+# Of a study or a trial: it becomes part of paths, and cannot lead anywhere.
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
 
 def _list_to_tuple(value: Any) -> Any:
@@ -345,6 +347,14 @@ class TrialConfig(Settings):
                 f"evaluation.steps {steps} is more than diffusion.timesteps {timesteps}"
             )
         return self
+
+    @property
+    def factories(self) -> dict[str, str]:
+        """The functions that this configuration names, by setting; using it runs them."""
+        found = {"model.factory": self.model.factory}
+        if isinstance(self.evaluation.features, Extractor):
+            found["evaluation.features.factory"] = self.evaluation.features.factory
+        return {key: factory for key, factory in found.items() if factory is not None}
 
     @property
     def distance(self) -> str:

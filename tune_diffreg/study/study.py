@@ -12,7 +12,7 @@ from tune_diffreg.errors import explain
 from tune_diffreg.study import scores
 from tune_diffreg.study.effect import require_effect
 from tune_diffreg.study.objective import Objective
-from tune_diffreg.study.sections import Images, Seed, Settings, TrialConfig
+from tune_diffreg.study.sections import Images, Name, Seed, Settings, TrialConfig
 from tune_diffreg.study.space import (
     Distribution,
     as_list,
@@ -27,7 +27,7 @@ _EQUAL_IN_ALL_TRIALS = ("training.images", "model.sample_size", "model.in_channe
 
 # The storage folder holds these beside the studies.
 _CONDITIONAL = "augmentation.conditional"
-_RESERVED_NAMES = ("mlflow.db", "mlflow-artifacts", "references")
+_RESERVED_NAMES = ("mlflow.db", "mlflow-artifacts", "references")  # and what SQLite puts beside
 
 
 class Search(Settings):
@@ -106,8 +106,7 @@ class Tracking(Settings):
 class Study(TrialConfig):
     """One file, one search."""
 
-    name: str = Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$",
+    name: Name = Field(
         description="letters, digits, '.', '_' and '-'; names the results folder",
     )
     search: Search
@@ -122,7 +121,7 @@ class Study(TrialConfig):
 
     @model_validator(mode="after")
     def _search_fits(self) -> Self:
-        if self.name in _RESERVED_NAMES:
+        if self.name.lower().startswith(_RESERVED_NAMES):
             raise ValueError(f"name: {self.name!r} is taken by what studies share")
         if not self.search.space:
             raise ValueError("search.space is empty; name at least one setting to vary")

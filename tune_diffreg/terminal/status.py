@@ -32,9 +32,7 @@ def status_table(status: dict[str, Any]) -> Group:
         ][:_ROWS]
     parts += [_failure(group) for group in status["failures"]]
     waiting = status["mlflow"]["waiting"]
-    if waiting is None:
-        parts.append("how many records wait for MLflow cannot be told: mlflow.json is damaged")
-    elif waiting:
+    if waiting:
         verb = "waits" if waiting == 1 else "wait"
         parts.append(f"{counted(waiting, 'record')} {verb} for MLflow")
     return Group(*parts)

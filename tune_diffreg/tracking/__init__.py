@@ -8,7 +8,7 @@ from tune_diffreg.tracking.follower import (
     training_delivery,
 )
 from tune_diffreg.tracking.spool import Spool
-from tune_diffreg.tracking.ui import pages, serve
+from tune_diffreg.tracking.ui import is_loopback, pages, serve
 from tune_diffreg.tracking.uri import local_uri, study_place
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Follower",
     "Outcome",
     "Spool",
+    "is_loopback",
     "local_uri",
     "pages",
     "serve",

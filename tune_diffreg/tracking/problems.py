@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tune_diffreg.secrets import plain_line
+
 _LONGEST = 200
 # What MLflow, or a proxy before it, answers to content that it does not want. All else is an
 # outage (no answer, too busy, full, a token that has lapsed), after which the same may be taken.
@@ -16,4 +18,4 @@ def is_refusal(error: Exception) -> bool:
 def reason(error: Exception) -> str:
     """An error of MLflow, or of what it is built on, as part of a sentence."""
     text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0][:_LONGEST]
+    return plain_line(text.splitlines()[0])[:_LONGEST]

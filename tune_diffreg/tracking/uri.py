@@ -24,7 +24,7 @@ class Place:
 
 
 def study_place(study: Study, storage: Path) -> Place:
-    """Where a study is: what its file says, or MLFLOW_TRACKING_URI, or SQLite beside the results."""
+    """Where a study is: as its file says, or MLFLOW_TRACKING_URI, or in SQLite beside it."""
     return _place(study.tracking.uri, study.name, storage)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,10 @@ from tune_diffreg.search.trial import (
     bound_memory,
     device_for,
 )
+from tune_diffreg.search.vitals import Notes, Vitals
 from tune_diffreg.study import Resources, TrialConfig
+
+log = logging.getLogger(__name__)
 
 # A result at least this often, so that the display moves and an interrupt is heeded.
 SLICE_SECONDS = 5.0
@@ -54,6 +58,7 @@ class TrialActor(tune.Trainable):
         torch.set_num_threads(shared.resources.cpu)
         bound_memory(shared.resources)
         self._network: Network | None = None
+        self._vitals, self._notes = Vitals(shared.resources), Notes()
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -61,6 +66,9 @@ class TrialActor(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
+        return {**self._outcome(), **self._vitals.measured(), "notes": self._notes.taken()}
+
+    def _outcome(self) -> dict[str, Any]:
         try:
             return self._advance()
         except Diverged as error:
@@ -68,6 +76,7 @@ class TrialActor(tune.Trainable):
         except torch.OutOfMemoryError:
             failure = self._out_of_memory()
         except Exception as error:
+            log.error("the trial broke off", exc_info=True)
             failure = in_a_line(error)
         return self._given_up(failure)
 
@@ -83,6 +92,7 @@ class TrialActor(tune.Trainable):
         self._config = TrialConfig.model_validate(config["config"])
         self._ahead = [r for r in self._shared.rungs if r > max(config["reported"], default=0)]
         self._trial: Trial | None = None
+        self._speed = 0.0
 
     def _advance(self) -> dict[str, Any]:
         if self._trial is None:  # here and not in `setup`, so that its errors are the trial's
@@ -95,7 +105,7 @@ class TrialActor(tune.Trainable):
             batch = self._config.training.batch_size
             self._ahead = [r for r in self._ahead if self._trial.images_seen < r + batch]
         rung = self._ahead[0]
-        if not self._trial.train(until=rung, seconds=SLICE_SECONDS):
+        if not self._train(self._trial, rung):
             self._trial.trainer.check_finite()
             self._trial.save_if_cheap(self._folder)
             return self._result()
@@ -108,6 +118,14 @@ class TrialActor(tune.Trainable):
         elif self._shared.keeps_models:
             self._trial.save_model(self._folder)
         return self._result(rung=rung, scores=scores)
+
+    def _train(self, trial: Trial, rung: int) -> bool:
+        """Trains for a slice, and notes how fast; whether the rung is reached."""
+        images, seconds = trial.images_seen, trial.seconds
+        reached = trial.train(until=rung, seconds=SLICE_SECONDS)
+        if trial.images_seen > images:
+            self._speed = (trial.images_seen - images) / (trial.seconds - seconds)
+        return reached
 
     def _given_up(self, failure: str) -> dict[str, Any]:
         """Drops what broke off inside a step, and frees its memory for the next trial."""
@@ -131,5 +149,6 @@ class TrialActor(tune.Trainable):
         return {
             "images": trial.images_seen if trial else 0,
             "seconds": trial.seconds if trial else 0.0,
+            "images_per_second": self._speed,
             **content,
         }

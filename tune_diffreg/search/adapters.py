@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from ray.tune.experiment import Trial
@@ -18,6 +20,11 @@ from tune_diffreg.search.halving import Decision
 _NOTHING: dict[str, Any] = {}
 
 _SCORE = "scores/"  # Ray flattens nested results with slashes
+
+_MOST_WORDS = 600  # letters; what follows is advice
+
+# What is shown of a running trial and decides nothing; the first two are Ray's own.
+_SEEN = ("hostname", "pid", "images_per_second", "cpu", "device", "gpu", "notes")
 
 Director = Coordinator | Confirmation
 """Says what runs next, and what becomes of it."""
@@ -80,8 +87,14 @@ class CoordinatedScheduler(FIFOScheduler):
         decision: str = TrialScheduler.CONTINUE if go_on else TrialScheduler.STOP
         return decision
 
+    def on_trial_error(self, _: Any, trial: Trial) -> None:
+        """Its process ended; Ray starts it again, or says that it gives up."""
+        self._coordinator.lost(trial.config["trial_id"], f"its process died: {_last_words(trial)}")
+
     def _decide(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Whether the trial goes on."""
+        seen = {key: result[key] for key in _SEEN if key in result}
+        self._coordinator.progress(trial_id, result["images"], **seen)
         if "failure" in result:
             self._coordinator.fail(trial_id, result["failure"])
             return False
@@ -91,6 +104,12 @@ class CoordinatedScheduler(FIFOScheduler):
             decision = self._coordinator.report(
                 trial_id, result["images"], result["seconds"], scores
             )
-        else:
-            self._coordinator.progress(trial_id, result["images"])
         return decision.goes_on and not self._coordinator.interrupted
+
+
+def _last_words(trial: Trial) -> str:
+    """What Ray knows of why a trial's process ended, in a line."""
+    with suppress(OSError, TypeError):  # TypeError: it has written no such file
+        last = Path(trial.error_file).read_text().rpartition("Failure # ")[2]
+        return " ".join(last.split()[5:])[:_MOST_WORDS]  # without "1 (occurred at DATE)"
+    return "Ray says no more"

@@ -91,9 +91,13 @@ class Confirmation:
         if self.runs[trial_id].state == "running":
             self._note("repeat_failed", run=trial_id, reason=reason)
 
-    def progress(self, trial_id: str, images: int) -> None:
-        """Passes on that a repetition is alive; not in the journal."""
-        self._listener({"event": "repeating", "run": trial_id, "images": images})
+    def progress(self, trial_id: str, images: int, **seen: Any) -> None:
+        """Passes on that a repetition is alive, and what is `seen` of it; not in the journal."""
+        self._listener({"event": "repeating", "run": trial_id, "images": images, **seen})
+
+    def lost(self, trial_id: str, reason: str) -> None:
+        """Passes on that the process of a repetition ended before its time; not in the journal."""
+        self._listener({"event": "repeat_again", "run": trial_id, "reason": reason})
 
     def interrupt(self) -> None:
         """Starts no more and stops each at its next sign of life."""

@@ -6,17 +6,46 @@ Unlike SQLite it asks no file locks of a network file system, and an operation c
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
+from typing import Any
 
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock, JournalStorage
 
 from tune_diffreg.results.journal import cut_torn_line
 
 
-def open_storage(path: Path) -> JournalStorage:
+class ProposalStorage(JournalStorage):
+    """Optuna's journal storage, which waits for the disk when it is told to, not at each operation.
+
+    A proposal is ten operations and must be on the disk before the study's journal names it, once.
+    What a trial reports and how it ends is in that journal already and is told again from there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(OptunaFile(str(path), lock_obj=_FolderIsLocked(str(path))))
+        self._path = path
+
+    def sync(self) -> None:
+        """Returns once all operations are on the disk."""
+        with self._path.open("rb") as file:
+            os.fsync(file.fileno())
+
+
+def open_storage(path: Path) -> ProposalStorage:
     """Opens or makes the file, to write to it; one process at a time, as for the study's folder."""
     cut_torn_line(path)
-    return JournalStorage(JournalFileBackend(str(path), lock_obj=_FolderIsLocked(str(path))))
+    return ProposalStorage(path)
+
+
+class OptunaFile(JournalFileBackend):
+    """Appends without waiting for the disk."""
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        lines = (json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
+        with Path(self._file_path).open("ab") as file:
+            file.write("".join(lines).encode())
 
 
 class _FolderIsLocked(JournalFileOpenLock):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from tune_diffreg.secrets import plain_line
+
 _LONGEST = 200
 # What MLflow, or a proxy before it, answers to content that it does not want. All else is an
 # outage (no answer, too busy, full, a token that has lapsed), after which the same may be taken.
@@ -21,4 +23,4 @@ def reason(error: Exception) -> str:
     """An error of MLflow, or of what it is built on, as part of a sentence."""
     text = (str(error).strip() or type(error).__name__).splitlines()[0]
     cause = _CAUSE.search(text)
-    return (cause[1] if cause else text)[:_LONGEST]
+    return plain_line(cause[1] if cause else text)[:_LONGEST]

@@ -14,7 +14,7 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 
 from tests.conftest import tiny_study
 from tests.search.test_coordinator import coordinator, play
-from tests.tracking.contents import contents
+from tests.tracking.contents import by_name, contents
 from tune_diffreg.results import StudyFolder, read_journal, read_state
 from tune_diffreg.results.folder import SAMPLES
 from tune_diffreg.study import Study
@@ -190,6 +190,26 @@ def test_no_room_for_files_does_not_hold_records_up(
     (run,) = [r for r in contents(local_uri(folder.storage), "digits").values()
               if r["tags"].get("trial_id") == "t0001"]  # fmt: skip
     assert run["files"] == [SAMPLES]
+
+
+def test_what_one_store_was_told_another_was_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when MLFLOW_TRACKING_URI names one server today, another tomorrow, and the first again."""
+    monkeypatch.chdir(tmp_path)  # where MLflow keeps the files of such a store
+    study = tiny_study("search.trials=4")
+    folder = StudyFolder(tmp_path, study.name)
+    stores = [f"sqlite:///{tmp_path}/{name}.db" for name in ("first", "second")]
+    for stop_after, told in ((2, stores[:1]), (4, stores[1:]), (None, stores)):
+        subject = coordinator(tmp_path, study)
+        play(subject, study, stop_after)
+        if stop_after is None:
+            subject.close(subject.finished)
+        for uri in told:
+            Delivery(tiny_study("search.trials=4", f"tracking.uri='{uri}'"), folder).deliver()
+    first, second = (by_name(contents(uri, "digits")) for uri in stores)
+    assert len(first) == 5
+    assert first == second
 
 
 def test_a_run_that_was_deleted_in_mlflow_is_made_again_when_its_trial_goes_on(

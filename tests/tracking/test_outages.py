@@ -21,7 +21,7 @@ from tune_diffreg.tracking import Follower, Outcome, local_uri, study_delivery
 pytestmark = pytest.mark.slow
 
 # What no trial of these tests may take, and what waiting for one request to a halted server would.
-_INSTANTLY_SECONDS, _TIMEOUT_SECONDS = 20.0, 60.0
+_INSTANTLY_SECONDS, _TIMEOUT_SECONDS = 40.0, 60.0
 
 
 @pytest.fixture(scope="module")

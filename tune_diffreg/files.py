@@ -60,6 +60,23 @@ def locked(path: Path, busy: str) -> Iterator[None]:
         yield
 
 
+def user_path(text: str) -> Path:
+    """A path as a user writes it, in which ~ is a home folder.
+
+    Raises:
+        InputError: there is no such home folder, or no system takes such a path.
+    """
+    try:
+        path = Path(text).expanduser()
+        path.exists()
+    except RuntimeError:
+        raise InputError(f"{text}: there is no such home folder") from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"{text[:60]}: is no path ({reason})") from None
+    return path
+
+
 def read_text(path: Path, most: int) -> str:
     """A text file of at most `most` bytes.
 

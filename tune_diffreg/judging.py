@@ -15,6 +15,7 @@ from tune_diffreg.data.image_folder import Progress
 from tune_diffreg.diffusion.pipeline import Pipeline
 from tune_diffreg.errors import InputError, explain
 from tune_diffreg.evaluation import Measured, Reference, load_extractor
+from tune_diffreg.files import user_path
 from tune_diffreg.images import Images
 from tune_diffreg.results import Best, read_best
 from tune_diffreg.study import Evaluation, TrialConfig, read_study
@@ -56,7 +57,7 @@ def judge(request: Request, progress: Progress | None = None) -> dict[str, Any]:
     Raises:
         InputError: something is not there, does not fit, or cannot be scored.
     """
-    best = _exported(Path(request.images), request.trusted)
+    best = _exported(user_path(request.images), request.trusted)
     config = _config(request, best)
     evaluation = _evaluation(request, config)
     real, train = _real(request, config, progress)
@@ -92,7 +93,7 @@ def _config(request: Request, best: Best | None) -> TrialConfig | None:
         if best is None:
             raise InputError("--against: name the real images; only an export knows its own")
         return best.config
-    path = Path(request.against)
+    path = user_path(request.against)
     if path.suffix not in _STUDY:
         return None
     if path.name == "best.yaml":
@@ -136,7 +137,7 @@ def _real(
 def _generated(
     request: Request, evaluation: Evaluation, shape: tuple[int, int, int], progress: Progress | None
 ) -> torch.Tensor:
-    path = Path(request.images).expanduser()
+    path = user_path(request.images)
     folder = path / "pipeline" if (path / "pipeline").is_dir() else path
     if (folder / "model_index.json").is_file():
         count = request.samples or evaluation.samples

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
-from tune_diffreg.mirror import address_of
 from tune_diffreg.observation import Observer, log_to
 from tune_diffreg.report import write_report
 from tune_diffreg.results import (
@@ -37,7 +35,7 @@ from tune_diffreg.study import Study
 from tune_diffreg.syncing import deliver_rest
 from tune_diffreg.terminal import confirmation_table, open_display, result_table
 from tune_diffreg.tracking import Follower, study_delivery
-from tune_diffreg.words import duration, program
+from tune_diffreg.words import duration, program, storage_option
 
 EXIT_OK, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
 
@@ -66,7 +64,7 @@ def run_study(study: Study, storage: Path, console: Console, address: str | None
         summary: dict[str, Any] | None = None
         try:
             with (
-                Observer(study, folder, events) as observer,
+                Observer(study, folder, events, lambda: follower.waiting) as observer,
                 open_display(study, records, console, runs) as display,
             ):
                 tell = _each(display, observer)
@@ -77,7 +75,7 @@ def run_study(study: Study, storage: Path, console: Console, address: str | None
             summary = read_state(folder) | {"state": "interrupted"}
         finally:
             outcome = deliver_rest(follower, folder, summary)
-    for sentence in outcome.sentences(f"{program()} sync {study.name}{_storage_option(storage)}"):
+    for sentence in outcome.sentences(f"{program()} sync {study.name}{storage_option(storage)}"):
         console.print(sentence, style="yellow", soft_wrap=True)
     return _conclude(study, folder, summary, console)
 
@@ -155,7 +153,7 @@ def _conclude(study: Study, folder: StudyFolder, summary: dict[str, Any], consol
     trials = summary["trials"]
     ended = ", ".join(f"{trials[state]} {state}" for state in ("complete", "pruned", "failed"))
     clock = duration(summary["wall_s"])
-    name, storage, command = study.name, _storage_option(folder.storage), program()
+    name, storage, command = study.name, storage_option(folder.storage), program()
     if summary["state"] == "interrupted":
         say(
             f"Interrupted after {clock}: {ended}, of {study.search.trials} trials. Nothing is lost."
@@ -187,10 +185,6 @@ def _conclude(study: Study, folder: StudyFolder, summary: dict[str, Any], consol
     say(f"  {command} train {name}-best/best.yaml{' --trust' if study.factories else ''}")
     say(f"  report: {folder.report}")
     return EXIT_OK
-
-
-def _storage_option(storage: Path) -> str:
-    return "" if storage == Path("runs") else f" --storage {shlex.quote(address_of(storage))}"
 
 
 def _each(*listeners: Listener) -> Listener:

@@ -94,7 +94,7 @@ def _status_here(name: str, storage: Path, as_json: bool) -> None:
     screen = console()
     screen.print(studies_table([state]))
     screen.print(trials_table(folder.read_study(), replay(read_journal(folder.journal))))
-    screen.print(status_table(state), soft_wrap=True)
+    screen.print(status_table(state, storage), soft_wrap=True)
 
 
 @app.command()
@@ -139,7 +139,11 @@ def sync(name: Name, storage: Storage = RUNS, as_json: Json = False) -> None:
     from tune_diffreg.results import open_study
     from tune_diffreg.syncing import sync_study, synced
 
-    show(sync_study(open_study(storage, name)), synced, as_json)
+    found = sync_study(open_study(storage, name))
+    if as_json:
+        show(found, synced, as_json)
+    else:
+        typer.echo(synced(found))
 
 
 @app.command()

@@ -104,7 +104,7 @@ class EventLog:
 
 def _is_trouble(event: Event) -> bool:
     failed = event["event"] == "end" and event["state"] == "failed"
-    return failed or event["event"] in ("repeat_failed", "lost", "storage")
+    return failed or event["event"] in ("again", "repeat_again", "repeat_failed", "storage")
 
 
 def _log_note(trial: str | None, note: Mapping[str, Any]) -> None:
@@ -127,15 +127,20 @@ def _started(event: Event) -> str:
     return f"{role} begins{' as a control' if event['control'] else ''}: {values or 'as it is'}"
 
 
+def _broken_off(event: Event) -> str:
+    return f"goes on from its checkpoint: {event['reason']}"
+
+
 _MESSAGES: dict[str, Callable[[Event], str]] = {
     "session": _session,
     "stop": _stopped,
     "start": _started,
     "report": lambda event: f"{event['decision']} at {counted(event['images'], 'image')} seen",
     "promote": lambda _: "promoted: goes on from its checkpoint",
-    "lost": lambda event: f"its process ended: {event['reason']}",
+    "again": _broken_off,
     "end": lambda event: event["state"] + (f": {event['reason']}" if event["reason"] else ""),
     "repeat": lambda event: f"seed {event['number']} of {event['trial']} begins",
+    "repeat_again": _broken_off,
     "repeated": lambda event: f"complete at {counted(event['images'], 'image')} seen",
     "repeat_failed": lambda event: f"failed: {event['reason']}",
     "storage": lambda event: event["sentence"],

@@ -18,7 +18,6 @@ from tune_diffreg.results import StudyFolder, repetitions, replay
 from tune_diffreg.results.journal import Event
 from tune_diffreg.study import Study
 from tune_diffreg.terminal.board import Board
-from tune_diffreg.tracking import Spool
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +31,7 @@ class Observer:
 
     Args:
         events: of the study's journal so far.
-        waiting: how many records MLflow has not taken; as the journal says if left out.
+        waiting: how many records MLflow has not taken.
     """
 
     def __init__(
@@ -40,13 +39,13 @@ class Observer:
         study: Study,
         folder: StudyFolder,
         events: Iterable[Event],
-        waiting: Callable[[], int | None] | None = None,
+        waiting: Callable[[], int],
     ) -> None:
         known = list(events)
         self.state = "interrupted"
         """Of the study when it is left."""
         self._folder = folder
-        self._waiting = waiting or Spool(folder.journal, folder.delivery).waiting
+        self._waiting = waiting
         board = Board(study, replay(known), repetitions(known))
         self._pulse = Pulse(board, time.monotonic())
         self._log = EventLog(study)

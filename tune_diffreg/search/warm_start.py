@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tune_diffreg.errors import InputError
+from tune_diffreg.files import user_path
 from tune_diffreg.results import StudyFolder, read_best, read_journal, replay
 from tune_diffreg.search.proposals import Proposals
 from tune_diffreg.study import Study, TrialConfig
@@ -51,7 +52,7 @@ def warm_start(study: Study, proposals: Proposals) -> None:
 
 
 def _source(study: Study) -> Path | None:
-    return None if study.search.warm_start is None else Path(study.search.warm_start)
+    return None if study.search.warm_start is None else user_path(study.search.warm_start)
 
 
 def _configuration(path: Path) -> TrialConfig:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
@@ -25,13 +26,15 @@ from tune_diffreg.study.space import (
 # What a score is measured with and at.
 _EQUAL_IN_ALL_TRIALS = ("training.images", "model.sample_size", "model.in_channels")
 
-# The storage folder holds these beside the studies.
 _CONDITIONAL = "augmentation.conditional"
-_RESERVED_NAMES = ("mlflow.db", "mlflow-artifacts", "references")  # and what SQLite puts beside
+_MOST_COMBINATIONS = 1000
+
+# The storage folder holds these beside the studies, and what SQLite puts beside its file.
+_RESERVED_NAMES = ("mlflow.db", "mlflow-artifacts", "references")
 
 
 class Search(Settings):
-    trials: int = Field(ge=1, description="most trials, baselines included")
+    trials: int = Field(ge=1, le=1_000_000, description="most trials, baselines included")
     concurrent: Images | None = Field(
         None, description="trials at a time; null means as many as the cluster holds"
     )
@@ -74,21 +77,26 @@ class Halving(Settings):
     )
     first_rung: Images = Field(description="images seen at the first rung")
     reduction_factor: int = Field(
-        3, ge=2, description="one in this many continues; spacing of rungs"
+        3, ge=2, le=1000, description="one in this many continues; spacing of rungs"
     )
     controls: float = Field(
         0.1, ge=0, le=1, description="fraction of proposed trials exempt from pruning"
     )
     most_controls: int = Field(
-        16, ge=0, description="no more than this many; each costs a training of full length"
+        16,
+        ge=0,
+        le=1_000_000,
+        description="no more than this many; each costs a training of full length",
     )
 
 
 class Confirmation(Settings):
     """What is repeated after the search, on the test split."""
 
-    finalists: int = Field(3, ge=1, description="best trials that are trained again")
-    seeds: int = Field(3, ge=2, description="fresh seeds for each of them and for each baseline")
+    finalists: int = Field(3, ge=1, le=1000, description="best trials that are trained again")
+    seeds: int = Field(
+        3, ge=2, le=1000, description="fresh seeds for each of them and for each baseline"
+    )
 
 
 class Resources(Settings):
@@ -199,11 +207,20 @@ class Study(TrialConfig):
 
     def _check_model_choices(self) -> None:
         """Settings of the model depend on each other: every combination has to be possible."""
+        number = math.prod(len(self.search.space[path].extremes()) for path in self._model_paths())
+        if number > _MOST_COMBINATIONS:
+            raise ValueError(
+                f"search.space: the choices for the model make {number:,} combinations; "
+                f"{_MOST_COMBINATIONS:,} at most"
+            )
         for values in self._model_combinations():
             self._check_override("search.space", values)
 
+    def _model_paths(self) -> list[str]:
+        return [p for p in self.search.space if p.startswith("model.") or p == _CONDITIONAL]
+
     def _model_combinations(self) -> Iterator[dict[str, Any]]:
-        paths = [p for p in self.search.space if p.startswith("model.") or p == _CONDITIONAL]
+        paths = self._model_paths()
         for values in itertools.product(*(self.search.space[p].extremes() for p in paths)):
             yield dict(zip(paths, values, strict=True))
 

@@ -55,7 +55,12 @@ def serve(uri: str, port: int, host: str = LOOPBACK) -> None:
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri]
     command += ["--host", host, "--port", str(port), "--workers", "1"]
     command += ["--uvicorn-opts", "--log-level warning"]
-    quiet = {"MLFLOW_LOGGING_LEVEL": "WARNING", "PYTHONWARNINGS": "ignore"}
+    quiet = {
+        "MLFLOW_LOGGING_LEVEL": "WARNING",
+        "PYTHONWARNINGS": "ignore",
+        # Its jobs judge language models; the processes that wait for some cost a core at the start.
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
     # A group of its own, since the server's own processes outlive it otherwise.
     server = subprocess.Popen(command, env=os.environ | quiet, start_new_session=True)
     signal.signal(signal.SIGTERM, _leave)

@@ -10,15 +10,18 @@ cd "$folder"
 
 if [ "${1-}" = --keep ]; then
     while true; do
-        mlflow server --host 127.0.0.1 --port 5000 --workers 1 \
+        mlflow server --host 127.0.0.1 --port 5000 --workers 1 --uvicorn-opts "--log-level warning" \
             --backend-store-uri "sqlite:///$folder/mlflow.db" \
             --artifacts-destination "$TUNE_DIFFREG_STORAGE/mlflow-artifacts" || true
         echo "mlflow.sh: the server has ended; it is begun again in 5 seconds"
+        trap '' TERM # what a killed server leaves behind would keep its port; it is in our process group
+        kill -- "-$$"
+        trap - TERM
         sleep 5
     done
 fi
 
-# What is kept running is the leader of a process group of its own.
+# What keeps it running leads a process group of its own.
 if [ -s keeper ] && grep -qs mlflow.sh "/proc/$(cat keeper)/cmdline"; then
     kill -- "-$(cat keeper)"
 fi

@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import Command, tiny_study
 from tune_diffreg.results import StudyFolder
-from tune_diffreg.tracking import local_uri, tracking_uri
+from tune_diffreg.tracking import local_uri, study_place
 
 
 def test_studies_lie_where_the_environment_says_unless_the_command_says_it(
@@ -33,8 +33,8 @@ def test_a_study_is_tracked_where_its_file_says_then_its_environment_then_beside
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    assert tracking_uri(tiny_study(), tmp_path) == local_uri(tmp_path)
+    assert study_place(tiny_study(), tmp_path).uri == local_uri(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
-    assert tracking_uri(tiny_study(), tmp_path) == "http://127.0.0.1:5000"
+    assert study_place(tiny_study(), tmp_path).uri == "http://127.0.0.1:5000"
     in_the_file = tiny_study("tracking.uri=http://127.0.0.1:6000")
-    assert tracking_uri(in_the_file, tmp_path) == "http://127.0.0.1:6000"
+    assert study_place(in_the_file, tmp_path).uri == "http://127.0.0.1:6000"

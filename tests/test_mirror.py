@@ -200,7 +200,7 @@ def test_another_machine_sees_what_a_study_is_doing_and_reads_its_log(
     folder.create(study)
     folder.journal.touch()
     monkeypatch.setattr(observer, "_SECONDS_ELSEWHERE", 0.05)
-    with folder.lock(), Observer(study, folder, []) as watching:
+    with folder.lock(), Observer(study, folder, [], lambda: 0) as watching:
         watching(started("t0000"))
         folder.log.write_text("a line\n")
         time.sleep(0.5)

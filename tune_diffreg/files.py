@@ -60,6 +60,44 @@ def locked(path: Path, busy: str) -> Iterator[None]:
         yield
 
 
+def user_path(text: str) -> Path:
+    """A path as a user writes it, in which ~ is a home folder.
+
+    Raises:
+        InputError: there is no such home folder, or no system takes such a path.
+    """
+    try:
+        path = Path(text).expanduser()
+        path.exists()
+    except RuntimeError:
+        raise InputError(f"{text}: there is no such home folder") from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"{text[:60]}: is no path ({reason})") from None
+    return path
+
+
+def read_text(path: Path, most: int) -> str:
+    """A text file of at most `most` bytes.
+
+    Raises:
+        InputError: it is missing, cannot be read, is larger, or is no text.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(most + 1)
+        if len(content) > most:
+            raise InputError(f"{path}: is larger than {most:,} bytes, the most that is read")
+        return content.decode("utf-8-sig")
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such file") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: is not a text file in UTF-8") from None
+    except (OSError, ValueError) as error:  # the latter of a path that no system takes
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"{path}: cannot be read ({reason})") from None
+
+
 def check_new(path: Path) -> None:
     """Raises InputError where `path` cannot be a new folder: it is in use, or holds something."""
     in_use = path.exists() and (not path.is_dir() or any(path.iterdir()))

@@ -10,8 +10,6 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
-from moto import mock_aws
-from ray.autoscaler._private.aws.node_provider import AWSNodeProvider
 from ray.autoscaler._private.util import prepare_config, validate_config
 
 from tests.conftest import ROOT
@@ -65,25 +63,13 @@ def test_rays_own_commands_are_all_replaced(config: dict[str, Any]) -> None:
     assert "--autoscaling-config=~/ray_bootstrap_config.yaml" in head
 
 
-@pytest.mark.slow
-@mock_aws
-def test_the_head_takes_no_trial_and_each_worker_has_what_its_machine_has(
-    config: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+def test_the_head_takes_no_trial_and_workers_come_for_pending_ones_spot_first(
+    config: dict[str, Any],
 ) -> None:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    filled = AWSNodeProvider.fillout_available_node_types_resources(prepare_config(config))
-    resources = {name: kind["resources"] for name, kind in node_types(filled).items()}
-    assert resources.pop(config["head_node_type"]) == {"CPU": 0, "GPU": 0}
-    assert len(resources) == 2
-    for worker in resources.values():
-        assert worker["GPU"] == 1
-        assert worker["CPU"] == 8
-
-
-def test_workers_come_with_pending_trials_and_spot_machines_first(config: dict[str, Any]) -> None:
     types = node_types(config)
     spot, owned = types["gpu_spot"], types["gpu"]
+    assert types[config["head_node_type"]]["resources"] == {"CPU": 0, "GPU": 0}
+    assert spot["resources"] == owned["resources"] == {}  # all that the machine has
     assert spot["node_config"].pop("InstanceMarketOptions") == {"MarketType": "spot"}
     assert spot["node_config"] == owned["node_config"]
     assert spot["priority"] > owned.get("priority", 0)
@@ -91,12 +77,20 @@ def test_workers_come_with_pending_trials_and_spot_machines_first(config: dict[s
     assert config["max_workers"] >= max(spot["max_workers"], owned["max_workers"]) > 0
 
 
+def test_every_node_is_set_up_once_and_alike(config: dict[str, Any]) -> None:
+    """The launcher puts `setup_commands` before the others, and the autoscaler once more."""
+    [command] = config["head_setup_commands"]
+    twice = prepare_config(prepare_config(config))
+    assert twice["head_setup_commands"] == twice["worker_setup_commands"] == [command]
+    assert command.startswith("bash ~/tune-diffreg/cluster/node.sh ")
+
+
 def test_what_a_user_must_change_is_marked_once_each() -> None:
     marked = [line for line in TEXT.splitlines() if "# CHANGE" in line]
     assert len(marked) == 3
     assert "three lines" in TEXT.lower()
     storage = [line for line in marked if "node.sh" in line]
-    assert storage == [line for line in TEXT.splitlines() if "BUCKET/studies" in line]
+    assert storage == [line for line in TEXT.splitlines() if "//BUCKET/studies" in line]
     for name in ("ami-", "us-west-2"):
         assert TEXT.count(name) == 1, f"{name} is set in more than one place"
 

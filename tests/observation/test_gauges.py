@@ -72,7 +72,7 @@ def test_the_gauges_are_at_rays_endpoint_with_the_study_they_are_of(endpoint: st
         trial("t0001", cpu=1.0, device="1", gpu=0.25, silent_s=61.0),
     )
     digits.show(live(*running, trials=states, waiting=7))
-    other.show(live(trials={"running": 1}, waiting=None))
+    other.show(live(trials={"running": 1}, waiting=0))
     expected = {
         **{("trials", "digits", state): number for state, number in states.items()},
         ("images_per_second", "digits"): 40.5,
@@ -83,6 +83,7 @@ def test_the_gauges_are_at_rays_endpoint_with_the_study_they_are_of(endpoint: st
         ("trials", "other", "running"): 1,
         ("images_per_second", "other"): 40.5,
         ("stragglers", "other"): 0,
+        ("mlflow_waiting", "other"): 0,
     }
     expect(endpoint, expected)
     digits.show(live(trials={"running": 1}, images_per_second=10.0, waiting=0))

@@ -120,12 +120,12 @@ def test_every_event_of_a_search_is_logged_with_its_trial(file: Path, tmp_path: 
 def test_trouble_is_a_warning_and_says_why(file: Path) -> None:
     log_event = EventLog(tiny_study())
     log_event({"event": "end", "trial": "t0003", "state": "failed", "reason": "fd became nan"})
-    log_event({"event": "lost", "trial": "t0004", "reason": "SIGKILL"})
+    log_event({"event": "again", "trial": "t0004", "reason": "its process died"})
     log_event({"event": "repeat_failed", "run": "t0001-2", "reason": "out of memory"})
     log_event({"event": "end", "trial": "t0005", "state": "pruned", "reason": None})
     assert [(line["level"], line["trial"], line["message"]) for line in lines(file)] == [
         ("warning", "t0003", "failed: fd became nan"),
-        ("warning", "t0004", "its process ended: SIGKILL"),
+        ("warning", "t0004", "goes on from its checkpoint: its process died"),
         ("warning", "t0001-2", "failed: out of memory"),
         ("info", "t0005", "pruned"),
     ]

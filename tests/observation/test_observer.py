@@ -63,7 +63,7 @@ def test_the_file_follows_the_study_and_ends_with_its_last_state(folder: StudyFo
 
 
 def test_what_was_left_running_by_an_interrupt_stays_in_the_last_state(folder: StudyFolder) -> None:
-    with pytest.raises(KeyboardInterrupt), Observer(STUDY, folder, []) as observer:
+    with pytest.raises(KeyboardInterrupt), Observer(STUDY, folder, [], lambda: 0) as observer:
         observer(started("t0000"))
         raise KeyboardInterrupt
     live, problem = read_live(folder)
@@ -79,7 +79,7 @@ def test_it_is_written_seldom_however_many_events_there_are(
     writes = []
     monkeypatch.setattr(module, "write_live", lambda _, live: writes.append(live))
     monkeypatch.setattr(module, "_SECONDS", 60)
-    with Observer(STUDY, folder, []) as observer:
+    with Observer(STUDY, folder, [], lambda: 0) as observer:
         observer(started("t0000"))
         for images in range(1000):
             observer({"event": "progress", "trial": "t0000", "images": images})
@@ -96,7 +96,7 @@ def test_neither_storage_nor_strange_events_hurt(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(module, "write_live", full)
-    with Observer(STUDY, folder, []) as observer:
+    with Observer(STUDY, folder, [], lambda: 0) as observer:
         observer({"event": "progress", "trial": "t0099"})  # of a trial that never began
         observer({"event": "end", "trial": "t0099", "state": "complete", "reason": None})
         deadline = time.monotonic() + 10

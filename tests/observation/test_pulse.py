@@ -97,7 +97,7 @@ def test_a_process_that_ended_before_its_time_is_a_restart_and_no_pause() -> Non
     study = Watched()
     study.after(0, started("t0000"), progress("t0000", 100))
     study.after(4, progress("t0000", 200))
-    study.after(1, {"event": "lost", "trial": "t0000", "reason": "SIGKILL"})
+    study.after(1, {"event": "again", "trial": "t0000", "reason": "SIGKILL"})
     assert not study.trial("t0000").begun
     assert study.trial("t0000").restarts == 1
     study.after(100, progress("t0000", 150))  # from its checkpoint

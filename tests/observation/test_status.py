@@ -86,7 +86,7 @@ def test_json_has_the_summary_and_more(running: StudyFolder, command: Command) -
         {"reason": "fd became nan at 320 images seen", "trials": ["t0002", "t0004"]},
         {"reason": "out of memory on the device", "trials": ["t0003"]},
     ]
-    assert found["mlflow"] == {"waiting": 9}
+    assert found["mlflow"] == {"waiting": 9, "refused": 0}
     assert found["session"]["pid"] == 12
     assert found["note"] is None
     assert found["live"]["images_per_second"] == 40.5
@@ -101,7 +101,7 @@ def test_after_a_kill_it_says_that_nothing_runs_it_and_believes_no_old_state(
     write_live(folder, live(trial("t0000"), time=time.time() - 30))
     words = shown(command, folder)
     assert "not running: process 12 on head ended without a word, 0:3" in words
-    assert f" resume {folder.name}" in words
+    assert f" resume {folder.name} --storage {folder.storage}" in words
     assert "images/s" not in words
     found = read_status(folder)
     assert found["live"] is None

@@ -100,7 +100,7 @@ def test_a_running_study_shows_itself_to_prometheus_to_status_and_in_its_log(
     victim.kill()
     folder = storage / "digits"
     (lost, *_) = eventually(
-        lambda: [line for line in lines(folder / "log.jsonl") if line.get("event") == "lost"]
+        lambda: [line for line in lines(folder / "log.jsonl") if line.get("event") == "again"]
     )
     assert lost["trial"] in replay(read_journal(folder / "journal.jsonl"))
     assert lost["level"] == "warning"
@@ -138,6 +138,6 @@ def test_the_status_of_a_finished_study_is_its_summary_and_nothing_runs(
     assert {key: state[key] for key in summary} == summary
     assert state["live"] is state["note"] is None
     assert state["failures"] == []
-    assert state["mlflow"] == {"waiting": 0}
+    assert state["mlflow"] == {"waiting": 0, "refused": 0}
     assert state["session"]["state"] == "complete"
     assert "not running: complete" in command("status", "digits", "--storage", finished)[1]

@@ -84,7 +84,7 @@ class Live(_Part):
     longest_pause_s: Amount
     """Between two signs of life of any trial in this session."""
     running: tuple[LiveTrial, ...]
-    waiting: Count | None
+    waiting: Count
     """Records that MLflow has not taken yet."""
 
     @property

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tune_diffreg.results.journal import Event, cut_torn_line
+from tune_diffreg.secrets import masked
 from tune_diffreg.study import Study
 from tune_diffreg.words import counted, setting
 
@@ -48,7 +49,7 @@ class JsonLines(logging.Formatter):
     """A record as one line: `time` (ISO, UTC), `level`, `logger`, `study`, `message`.
 
     `trial`, `event` and `traceback` are there where they are known; a caller gives the first two
-    as `extra={"trial": ..., "event": ...}`.
+    as `extra={"trial": ..., "event": ...}`. Credentials are masked.
     """
 
     def __init__(self, study: str) -> None:
@@ -64,15 +65,18 @@ class JsonLines(logging.Formatter):
             "study": self._study,
             "trial": getattr(record, "trial", None),
             "event": getattr(record, "event", None),
-            "message": record.getMessage(),
-            "traceback": getattr(record, "traceback", None) or self._traceback(record),
+            "message": masked(record.getMessage()),
+            "traceback": masked(trace) if (trace := self._traceback(record)) else None,
         }
         told = {key: value for key, value in line.items() if value is not None}
         return json.dumps(told, ensure_ascii=False, default=str)
 
     def _traceback(self, record: logging.LogRecord) -> str | None:
+        sent: str | None = getattr(record, "traceback", None)  # from another process
         exception = record.exc_info
-        return self.formatException(exception) if exception and exception[0] else None
+        if sent or not exception or not exception[0]:
+            return sent
+        return self.formatException(exception)
 
 
 class EventLog:
@@ -100,7 +104,7 @@ class EventLog:
 
 def _is_trouble(event: Event) -> bool:
     failed = event["event"] == "end" and event["state"] == "failed"
-    return failed or event["event"] in ("repeat_failed", "lost", "storage")
+    return failed or event["event"] in ("again", "repeat_again", "repeat_failed", "storage")
 
 
 def _log_note(trial: str | None, note: Mapping[str, Any]) -> None:
@@ -123,15 +127,20 @@ def _started(event: Event) -> str:
     return f"{role} begins{' as a control' if event['control'] else ''}: {values or 'as it is'}"
 
 
+def _broken_off(event: Event) -> str:
+    return f"goes on from its checkpoint: {event['reason']}"
+
+
 _MESSAGES: dict[str, Callable[[Event], str]] = {
     "session": _session,
     "stop": _stopped,
     "start": _started,
     "report": lambda event: f"{event['decision']} at {counted(event['images'], 'image')} seen",
     "promote": lambda _: "promoted: goes on from its checkpoint",
-    "lost": lambda event: f"its process ended: {event['reason']}",
+    "again": _broken_off,
     "end": lambda event: event["state"] + (f": {event['reason']}" if event["reason"] else ""),
     "repeat": lambda event: f"seed {event['number']} of {event['trial']} begins",
+    "repeat_again": _broken_off,
     "repeated": lambda event: f"complete at {counted(event['images'], 'image')} seen",
     "repeat_failed": lambda event: f"failed: {event['reason']}",
     "storage": lambda event: event["sentence"],

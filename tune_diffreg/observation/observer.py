@@ -14,7 +14,6 @@ from tune_diffreg.observation.gauges import Gauges
 from tune_diffreg.observation.live import write_live
 from tune_diffreg.observation.log import EventLog
 from tune_diffreg.observation.pulse import Pulse
-from tune_diffreg.observation.waiting import records_waiting
 from tune_diffreg.results import StudyFolder, repetitions, replay
 from tune_diffreg.results.journal import Event
 from tune_diffreg.study import Study
@@ -32,7 +31,7 @@ class Observer:
 
     Args:
         events: of the study's journal so far.
-        waiting: how many records MLflow has not taken; as the journal says if left out.
+        waiting: how many records MLflow has not taken.
     """
 
     def __init__(
@@ -40,13 +39,13 @@ class Observer:
         study: Study,
         folder: StudyFolder,
         events: Iterable[Event],
-        waiting: Callable[[], int | None] | None = None,
+        waiting: Callable[[], int],
     ) -> None:
         known = list(events)
         self.state = "interrupted"
         """Of the study when it is left."""
         self._folder = folder
-        self._waiting = waiting or (lambda: records_waiting(folder))
+        self._waiting = waiting
         board = Board(study, replay(known), repetitions(known))
         self._pulse = Pulse(board, time.monotonic())
         self._log = EventLog(study)

@@ -58,13 +58,13 @@ class Pulse:
             self._from[name] = 0
         elif kind == "promote":
             self._from[name] = self._board.records[name].images
-        elif kind == "lost":
+        elif kind in ("again", "repeat_again"):
             self._forget(name)
             self._restarts[name] += 1
         elif kind in ("end", "repeated", "repeat_failed") or event.get("decision") == "pause":
             self._forget(name)
 
-    def snapshot(self, state: str, waiting: int | None, time: float, now: float) -> Live:
+    def snapshot(self, state: str, waiting: int, time: float, now: float) -> Live:
         """The study at this moment.
 
         Args:

@@ -10,7 +10,6 @@ from typing import Any
 from tune_diffreg.mirror import fetch
 from tune_diffreg.observation.live import Live, out_of_date, read_live
 from tune_diffreg.observation.stragglers import stragglers
-from tune_diffreg.observation.waiting import records_waiting
 from tune_diffreg.results import (
     Repetition,
     StudyFolder,
@@ -20,6 +19,7 @@ from tune_diffreg.results import (
     repetitions,
     replay,
 )
+from tune_diffreg.tracking import Spool
 
 _NUMBER = re.compile(r"\d[\d,.]*")
 
@@ -34,7 +34,6 @@ def read_status(folder: StudyFolder, now: float | None = None) -> dict[str, Any]
     events = read_journal(folder.journal) if folder.journal.exists() else []
     trials: list[TrialRecord | Repetition] = [*replay(events).values()]
     trials += repetitions(events).values()
-    fetch(folder.delivery)
     live, note = read_live(folder)
     running = state["state"] == "running"
     if live is not None and running:
@@ -43,7 +42,7 @@ def read_status(folder: StudyFolder, now: float | None = None) -> dict[str, Any]
     return {
         **state,
         "failures": failures(trials),
-        "mlflow": {"waiting": records_waiting(folder)},
+        "mlflow": _mlflow(folder, running),
         "session": live and _session(live),
         "live": current and _live(current),
         "note": note or None,
@@ -60,6 +59,12 @@ def failures(trials: Iterable[TrialRecord | Repetition]) -> list[dict[str, Any]]
             group = groups.setdefault(_NUMBER.sub("0", reason), {"reason": reason, "trials": []})
             group["trials"].append(trial.id)
     return sorted(groups.values(), key=lambda group: -len(group["trials"]))
+
+
+def _mlflow(folder: StudyFolder, running: bool) -> dict[str, int]:
+    fetch(folder.delivery)
+    spool = Spool(folder.journal, folder.delivery)
+    return {"waiting": spool.waiting() if running else spool.owed(), "refused": spool.refused()}
 
 
 def _session(live: Live) -> dict[str, Any]:

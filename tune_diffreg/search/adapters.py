@@ -21,7 +21,7 @@ _NOTHING: dict[str, Any] = {}
 
 _SCORE = "scores/"  # Ray flattens nested results with slashes
 
-_MOST_WORDS = 500
+_MOST_WORDS = 600  # letters; what follows is advice
 
 # What is shown of a running trial and decides nothing; the first two are Ray's own.
 _SEEN = ("hostname", "pid", "images_per_second", "cpu", "device", "gpu", "notes")
@@ -89,7 +89,7 @@ class CoordinatedScheduler(FIFOScheduler):
 
     def on_trial_error(self, _: Any, trial: Trial) -> None:
         """Its process ended; Ray starts it again, or says that it gives up."""
-        self._coordinator.lost(trial.config["trial_id"], _last_words(trial))
+        self._coordinator.lost(trial.config["trial_id"], f"its process died: {_last_words(trial)}")
 
     def _decide(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Whether the trial goes on."""
@@ -110,5 +110,6 @@ class CoordinatedScheduler(FIFOScheduler):
 def _last_words(trial: Trial) -> str:
     """What Ray knows of why a trial's process ended, in a line."""
     with suppress(OSError, TypeError):  # TypeError: it has written no such file
-        return " ".join(Path(trial.error_file).read_text().split())[-_MOST_WORDS:]
+        last = Path(trial.error_file).read_text().rpartition("Failure # ")[2]
+        return " ".join(last.split()[5:])[:_MOST_WORDS]  # without "1 (occurred at DATE)"
     return "Ray says no more"

@@ -97,7 +97,7 @@ class Confirmation:
 
     def lost(self, trial_id: str, reason: str) -> None:
         """Passes on that the process of a repetition ended before its time; not in the journal."""
-        self._listener({"event": "lost", "run": trial_id, "reason": reason})
+        self._listener({"event": "repeat_again", "run": trial_id, "reason": reason})
 
     def interrupt(self) -> None:
         """Starts no more and stops each at its next sign of life."""

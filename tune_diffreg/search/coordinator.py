@@ -167,7 +167,7 @@ class Coordinator:
 
     def lost(self, trial_id: str, reason: str) -> None:
         """Passes on that the process of a trial ended before its time; not in the journal."""
-        self.listener({"event": "lost", "trial": trial_id, "reason": reason})
+        self.listener({"event": "again", "trial": trial_id, "reason": reason})
 
     def interrupt(self) -> None:
         """Starts no more trials and stops each running one at its next sign of life.

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from rich.console import Group
 from rich.table import Table
 
-from tune_diffreg.words import counted, duration, program
+from tune_diffreg.words import counted, duration, program, storage_option
 
 _ROWS = 20  # of running trials; --json has all
 _NAMES = 8  # of trials that failed for one reason
 
 
-def status_table(status: dict[str, Any]) -> Group:
+def status_table(status: dict[str, Any], storage: Path) -> Group:
     """The lines and the table below the trials, of what `read_status` found."""
     live = status["live"]
-    parts: list[Any] = [_state(status)]
+    where = status["study"] + storage_option(storage)
+    parts: list[Any] = [_state(status, where)]
     if status["note"]:
         parts.append(status["note"])
     if live is not None:
@@ -31,16 +33,11 @@ def status_table(status: dict[str, Any]) -> Group:
             if trial["straggler"]
         ][:_ROWS]
     parts += [_failure(group) for group in status["failures"]]
-    waiting = status["mlflow"]["waiting"]
-    if waiting is None:
-        parts.append("how many records wait for MLflow cannot be told: mlflow.json is damaged")
-    elif waiting:
-        verb = "waits" if waiting == 1 else "wait"
-        parts.append(f"{counted(waiting, 'record')} {verb} for MLflow")
+    parts += _mlflow(status, where)
     return Group(*parts)
 
 
-def _state(status: dict[str, Any]) -> str:
+def _state(status: dict[str, Any], where: str) -> str:
     session, state = status["session"], status["state"]
     who = f"process {session['pid']} on {session['host']}" if session else "a process"
     if state == "running":
@@ -51,7 +48,7 @@ def _state(status: dict[str, Any]) -> str:
     if session and session["state"] == "running":
         when = duration(max(0.0, time.time() - session["time"]))
         ended = f"{who} ended without a word, {when} ago or less"
-    return f"not running: {ended}; go on with:  {program()} resume {status['study']}"
+    return f"not running: {ended}; go on with:  {program()} resume {where}"
 
 
 def _busy(live: dict[str, Any]) -> str:
@@ -81,6 +78,19 @@ def _running(live: dict[str, Any]) -> Table:
     if len(trials) > _ROWS:
         table.caption = f"and {len(trials) - _ROWS} more (--json has all)"
     return table
+
+
+def _mlflow(status: dict[str, Any], where: str) -> list[str]:
+    waiting, refused = status["mlflow"]["waiting"], status["mlflow"]["refused"]
+    parts = []
+    if waiting:
+        verb = "waits" if waiting == 1 else "wait"
+        parts.append(f"{counted(waiting, 'record')} {verb} for MLflow")
+    if waiting and status["state"] != "running":
+        parts[-1] += f"; deliver with:  {program()} sync {where}"
+    if refused:
+        parts.append(f"MLflow refused {counted(refused, 'value')}")
+    return parts
 
 
 def _failure(group: dict[str, Any]) -> str:

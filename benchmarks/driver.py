@@ -32,6 +32,7 @@ from tune_diffreg.search.coordinator import Coordinator
 from tune_diffreg.search.proposals import Proposals
 from tune_diffreg.study import Study, read_study, scores
 from tune_diffreg.terminal import open_display
+from tune_diffreg.tracking import study_delivery
 
 # What a trial's process says of itself in every result.
 _VITALS = {"hostname": "n1", "pid": 1, "images_per_second": 1.0, "cpu": 1.0, "notes": []}
@@ -107,7 +108,7 @@ class Driver:
         folder.create(study)
         folder.journal.touch()
         self._display = open_display(study, {}, Console(file=io.StringIO()))
-        self._observer = Observer(study, folder, [])
+        self._observer = Observer(study, folder, [], study_delivery(study, folder).spool.waiting)
         self.coordinator = Coordinator(study, folder, self._tell, open_proposals=open_proposals)
         self.coordinator.begin({})
         slots = load.slots

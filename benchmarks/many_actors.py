@@ -19,6 +19,7 @@ from tune_diffreg.results import StudyFolder
 from tune_diffreg.results.journal import Event
 from tune_diffreg.study import Study, scores
 from tune_diffreg.terminal import open_display
+from tune_diffreg.tracking import study_delivery
 
 _STORE_BYTES = 200 * 2**20  # of Ray's objects; the trials have next to none
 
@@ -47,7 +48,7 @@ def on_ray(actors: int, trials: int, pause: float, scratch: Path) -> dict[str, A
     folder.create(study)
     preparation = controller.prepare(study)
     display = open_display(study, {}, Console(file=io.StringIO()))
-    with Observer(study, folder, []) as observer:
+    with Observer(study, folder, [], study_delivery(study, folder).spool.waiting) as observer:
         watch = _Watch(actors, trials, (display, observer))
         controller.run_search(study, folder, preparation, watch)
     return watch.measured()

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.driver import Driver, Load, scale_study
-from tune_diffreg.observation.waiting import records_waiting
 from tune_diffreg.results import StudyFolder
 from tune_diffreg.tracking import Follower, study_delivery
 
@@ -41,8 +40,8 @@ def spooled(store: str, trials: int, load: Load, scratch: Path, seconds: float) 
         driver.run()
         searched = time.perf_counter() - begin
         written = len(folder.journal.read_bytes().splitlines())
-        left = _waiting(folder)
-        drained, cpu, took = _drain(folder, seconds)
+        left = follower.waiting
+        drained, cpu, took = _drain(follower, seconds)
         follower.close(None)
     return {
         "records": written,
@@ -54,19 +53,13 @@ def spooled(store: str, trials: int, load: Load, scratch: Path, seconds: float) 
     }
 
 
-def _drain(folder: StudyFolder, seconds: float) -> tuple[int, float, float]:
+def _drain(follower: Follower, seconds: float) -> tuple[int, float, float]:
     """How many records MLflow takes, the CPU seconds of this process, and the seconds it took."""
-    left, cpu, begin = _waiting(folder), time.process_time(), time.perf_counter()
-    while _waiting(folder) and time.perf_counter() - begin < seconds:
+    left, cpu, begin = follower.waiting, time.process_time(), time.perf_counter()
+    while follower.waiting and time.perf_counter() - begin < seconds:
         time.sleep(0.05)
     took = time.perf_counter() - begin
-    return left - _waiting(folder), time.process_time() - cpu, took
-
-
-def _waiting(folder: StudyFolder) -> int:
-    waiting = records_waiting(folder)
-    assert waiting is not None
-    return waiting
+    return left - follower.waiting, time.process_time() - cpu, took
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
 from tune_diffreg.errors import InputError
+from tune_diffreg.secrets import holds_credentials
 
 _PORTS = {"http": 80, "https": 443}
 _PATIENCE_SECONDS = 5.0
@@ -49,7 +50,7 @@ def storage_options(storage: str | None) -> list[str]:
     if storage is None:
         return []
     parts = urlsplit(storage)
-    if "@" in parts.netloc or "secret" in parts.query.lower():
+    if holds_credentials(storage):
         raise InputError(
             f"--storage {parts.scheme}://...: an address holds no credentials; give the machines "
             "a role"

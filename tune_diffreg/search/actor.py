@@ -72,7 +72,8 @@ class TrialActor(tune.Trainable):
         torch.set_num_threads(shared.resources.cpu)
         bound_memory(shared.resources)
         self._memory = MemoryBound(shared.resources.memory, hard=shared.resources.gpu == 0)
-        self._exits = False
+        self._machine = ray.get_runtime_context().get_node_id() if ray.is_initialized() else ""
+        self._leaves = self._exits = False
         self._network: Network | None = None
         self._begin(config)
 
@@ -95,6 +96,10 @@ class TrialActor(tune.Trainable):
             self._exits = self._memory.refused(error)
             failure = self._memory.sentence if self._exits else in_a_line(error)
         return self._given_up(failure)
+
+    def leave(self) -> None:
+        """Asks the trial to make a checkpoint and this process to end: it will go on elsewhere."""
+        self._leaves = True
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Nothing: a trial keeps its checkpoints in the study's folder itself."""
@@ -120,6 +125,9 @@ class TrialActor(tune.Trainable):
         trial = self._trial
         if not self._loaded and not self._can(lambda: self._load(trial)):
             return self._pause()
+        if self._leaves:
+            self._exits = self._can(lambda: trial.save(self._folder))
+            return self._result() if self._exits else self._pause()
         if self._reached is None:
             if not self._train(trial):
                 trial.trainer.check_finite()
@@ -199,5 +207,6 @@ class TrialActor(tune.Trainable):
             "seconds": trial.seconds if trial else 0.0,
             "waiting": self._waiting,
             "exits": self._exits,
+            "machine": self._machine,
             **content,
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -21,6 +22,9 @@ from tune_diffreg.search.conductor import Conductor, Death
 # Ray pickles the searcher and the scheduler to restore an experiment from. We go on from the
 # journal instead, so there is nothing for those pickles to hold.
 _NOTHING: dict[str, Any] = {}
+
+# How often it is looked for machines that are about to be taken away. Clouds give 30 seconds.
+_LOOK_SECONDS = 3.0
 
 
 class CoordinatedSearcher(Searcher):
@@ -88,6 +92,7 @@ class Watch(Callback):
 
     def __init__(self, conductor: Conductor) -> None:
         self._conductor = conductor
+        self._next_look = 0.0
 
     def __getstate__(self) -> dict[str, Any]:
         return _NOTHING
@@ -99,6 +104,14 @@ class Watch(Callback):
     def on_step_end(self, iteration: int, trials: list[Trial], **_: Any) -> None:  # noqa: ARG002
         for actor in _actors_of(self._conductor.silent(), trials):
             ray.kill(actor)
+        now = time.monotonic()
+        if now < self._next_look:
+            return
+        self._next_look = now + _LOOK_SECONDS
+        self._conductor.settle()
+        going = state.get_draining_nodes()
+        for actor in _actors_of(self._conductor.called_away(going), trials):
+            actor.leave.remote()
 
 
 def _actors_of(wanted: Collection[str], trials: list[Trial]) -> list[Any]:
@@ -110,9 +123,15 @@ def _actors_of(wanted: Collection[str], trials: list[Trial]) -> list[Any]:
 
 
 def cause_of_death(actor: str) -> Death:
-    """How an actor died, as Ray's control store knows it."""
-    cause = state.actor_table(actor)["DeathCause"]
-    return Death.MEMORY if cause.HasField("oom_context") else Death.PROCESS
+    """How an actor died, as far as Ray's control store knows by now."""
+    known = state.actor_table(actor)
+    if not known or known["State"] != "DEAD":
+        return Death.UNKNOWN
+    cause = known["DeathCause"]
+    if cause.HasField("oom_context"):
+        return Death.MEMORY
+    context = cause.actor_died_error_context
+    return Death.MACHINE if context.reason == context.NODE_DIED else Death.PROCESS
 
 
 class _Actors(RayActorManager):

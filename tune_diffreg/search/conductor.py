@@ -31,6 +31,8 @@ _LONGEST_LOOK_SECONDS = 1.0
 # By then Ray knows whether a machine went away.
 _SETTLED_SECONDS = 60.0
 _SCORE = "scores/"  # Ray flattens nested results with slashes
+# What is shown of a running trial and decides nothing; the first two are Ray's own.
+_SEEN = ("hostname", "pid", "images_per_second", "cpu", "device", "gpu", "notes")
 
 
 class Death(Enum):
@@ -193,11 +195,15 @@ class Conductor:
         self._watched += min(now - self._looked, _LONGEST_LOOK_SECONDS)
         self._looked = now
         limit = self._resources.hang_seconds
-        found = []
-        for trial_id, run in self._runs.items():
-            if limit is not None and run.actor is not None and self._watched - run.heard > limit:
-                run.hung, run.heard = True, self._watched
-                found.append(trial_id)
+        if limit is None:
+            return []
+        found = [
+            trial_id
+            for trial_id, run in self._runs.items()
+            if run.actor is not None and self._watched - run.heard > limit
+        ]
+        for trial_id in found:
+            self._runs[trial_id].hung, self._runs[trial_id].heard = True, self._watched
         return found
 
     def _reason(self, trial_id: str, run: _Run) -> str:
@@ -217,6 +223,8 @@ class Conductor:
         return death.value
 
     def _decide(self, trial_id: str, result: Mapping[str, Any]) -> bool:
+        seen = {key: result[key] for key in _SEEN if key in result}
+        self._director.progress(trial_id, result["images"], **seen)
         if result.get("waiting"):
             self._patience.waits(trial_id, result["waiting"])
         else:
@@ -225,7 +233,6 @@ class Conductor:
             self._director.fail(trial_id, result["failure"])
             return bool(result["exits"])  # into a last step, in which its process ends
         if "rung" not in result:
-            self._director.progress(trial_id, result["images"])
             return True
         self._deaths.pop(trial_id, None)
         scores = {k.removeprefix(_SCORE): v for k, v in result.items() if k.startswith(_SCORE)}

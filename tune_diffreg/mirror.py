@@ -6,9 +6,11 @@ is appended to piece by piece, so that all that is known outlives the machine.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import secrets
 import socket
 import threading
 import time
@@ -16,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from tune_diffreg.errors import InputError
@@ -117,6 +119,7 @@ class Mirror:
         self.address = address
         self._copy = copy
         self._published: dict[Path, tuple[int, int]] = {}  # bytes, pieces
+        self._taken_over = set[str]()
 
     def check(self) -> None:
         """Raises InputError if the storage cannot be reached."""
@@ -182,25 +185,36 @@ class Mirror:
     def lease(self, folder: Path, busy: str) -> Iterator[None]:
         """Holds a study's folder against other machines while it is renewed.
 
+        One that a machine left behind is watched for a minute before it is taken over. Should that
+        machine only have slept, it finds that it can write no more.
+
         Raises:
             InputError: `busy`, where another machine holds it.
         """
         there = self._there(folder / ".lease")
-        me = f"{socket.gethostname()} {os.getpid()}"
+        holder, mark = f"{socket.gethostname()} {os.getpid()}", secrets.token_hex(8)
         ended = threading.Event()
 
+        def mine() -> bool:
+            return self._lease(folder).get("mark") == mark
+
         def renew() -> None:
-            self._write(there, json.dumps({"holder": me, "time": time.time()}).encode())
+            lease = {"holder": holder, "mark": mark, "time": time.time(), "at": time.monotonic()}
+            self._write(there, json.dumps(lease).encode())
 
         def keep() -> None:
             while not ended.wait(_RENEWED_SECONDS):
                 with suppress(OSError):  # the study's own writing will find out
+                    if not mine():
+                        self._taken_over.add(self._there(folder))
+                        return
                     renew()
 
-        if self.is_held(folder):
+        if self._is_renewed(folder):
             raise InputError(busy)
         renew()
-        if json.loads(self._read(there) or b"{}").get("holder") != me:  # both came at once
+        time.sleep(_PAUSE_SECONDS)
+        if not mine():  # both came at once
             raise InputError(busy)
         thread = threading.Thread(target=keep, daemon=True)
         thread.start()
@@ -210,17 +224,36 @@ class Mirror:
             ended.set()
             thread.join()
             with suppress(OSError):  # it lapses by itself
-                self.files()[0].delete_file(there)
+                if mine():
+                    self.files()[0].delete_file(there)
+            self._taken_over.discard(self._there(folder))
 
     def is_held(self, folder: Path) -> bool:
         """Whether a machine runs the study of this folder now."""
         return self.holder(folder) is not None
 
     def holder(self, folder: Path) -> str | None:
-        """Machine and process that run the study of this folder now, with a space between."""
-        lease = json.loads(self._read(self._there(folder / ".lease")) or b"{}")
-        held = lease.get("time", 0) > time.time() - _LEASE_SECONDS
+        """Machine and process that run the study of this folder now, with a space between.
+
+        As far as can be told at once: wrong where two machines' clocks differ by a minute.
+        """
+        lease = self._lease(folder)
+        held = abs(lease.get("time", 0) - time.time()) < _LEASE_SECONDS
         return str(lease["holder"]) if held else None
+
+    def _lease(self, folder: Path) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self._read(self._there(folder / ".lease")) or b"{}")
+        return found
+
+    def _is_renewed(self, folder: Path) -> bool:
+        """Whether somebody renews the lease, by looking on: clocks of two machines may differ."""
+        first, end = self._lease(folder), time.monotonic() + _LEASE_SECONDS
+        while first and time.monotonic() < end:
+            time.sleep(_PAUSE_SECONDS)
+            now = self._lease(folder)
+            if now != first:
+                return bool(now)
+        return False
 
     def _grown(self, path: Path) -> tuple[bytes, int]:
         content, pieces = b"", self._pieces(path)
@@ -260,6 +293,9 @@ class Mirror:
         return _patiently(read)
 
     def _write(self, there: str, content: bytes) -> None:
+        if any(there.startswith(f"{folder}/") for folder in self._taken_over):
+            raise OSError(errno.ESTALE, "another machine has gone on with this study")
+
         def write() -> None:
             with self.files()[0].open_output_stream(there) as stream:
                 stream.write(content)

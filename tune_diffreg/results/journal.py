@@ -19,6 +19,13 @@ from tune_diffreg.patience import Patiently, at_once
 
 Event = dict[str, Any]
 
+_EPOCH = time.time() - time.monotonic()
+
+
+def _now() -> float:
+    """Seconds since 1970, by the clock as it was set when this process began: none goes back."""
+    return _EPOCH + time.monotonic()
+
 
 class Journal:
     """Appends to a journal file, which nobody else writes; `StudyFolder.lock` sees to that.
@@ -34,7 +41,7 @@ class Journal:
 
     def append(self, event: str, **content: Any) -> Event:
         """Writes one event and returns it once it is on the disk."""
-        record: Event = {"event": event, "time": round(time.time(), 3), **content}
+        record: Event = {"event": event, "time": round(_now(), 3), **content}
         line = json.dumps(record, allow_nan=False).encode() + b"\n"
         self._end = self._patiently(lambda: append_durably(self.path, self._end, line))
         self._patiently(lambda: publish_growth(self.path))

@@ -314,7 +314,9 @@ def updated(text: str) -> tuple[str, list[str]]:
         marks = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
         if not marks.search(text):
             continue
-        table = markdown(make(json.loads((RESULTS / f"{file}.json").read_text())))
+        result = RESULTS / f"{file}.json"
+        measured = result.exists()
+        table = markdown(make(json.loads(result.read_text()))) if measured else "Not measured yet."
         text, count = marks.subn(lambda m, t=table: f"{m[1]}{t}\n{m[2]}", text)  # type: ignore[misc]
         found += [name] * count
     return text, found

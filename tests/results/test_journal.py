@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,18 @@ def test_trials_are_replayed_from_their_events() -> None:
     assert (record.id, record.values, record.control, record.proposal) == ("t0", {"a": 1}, True, 4)
     assert (record.images, record.scores) == (10, {"fid": 3.0})
     assert (record.state, record.reason, record.ended) == ("failed", "no luck", True)
+
+
+def test_a_clock_that_is_set_back_takes_no_time_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = [("session", 1000), ("report", 1010), ("report", 10), ("stop", 15)]
+    assert wall_seconds({"event": e, "time": t} for e, t in times) == 15
+    journal = Journal(tmp_path / "journal.jsonl")
+    first = journal.append("session")
+    monkeypatch.setattr(time, "time", lambda: first["time"] - 3600)
+    second = journal.append("stop")
+    assert 0 <= second["time"] - first["time"] < 60
 
 
 def test_breaks_between_sessions_do_not_count_as_time() -> None:

@@ -102,10 +102,14 @@ def _started(records: dict[str, TrialRecord], event: Event) -> TrialRecord:
 
 
 def wall_seconds(events: Iterable[Event]) -> float:
-    """Time that the study ran, all sessions together, breaks between them left out."""
+    """Time that the study ran, all sessions together, breaks between them left out.
+
+    Within a session times only rise; should they not, in a journal of earlier days, the clock was
+    set back, and what passed meanwhile is not known.
+    """
     total, last = 0.0, None
     for event in events:
         if last is not None and event["event"] != "session":
-            total += event["time"] - last
+            total += max(0.0, event["time"] - last)
         last = event["time"]
     return total

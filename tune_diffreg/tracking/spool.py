@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tune_diffreg.errors import InputError
 from tune_diffreg.files import write_atomically
+from tune_diffreg.json_text import parse_json
 from tune_diffreg.results.journal import Journal, read_journal
 
 
@@ -49,7 +50,7 @@ class Spool:
     def position(self) -> Position:
         """Where the delivery stands."""
         try:
-            found = Position(**json.loads(self._state.read_text()))
+            found = Position(**parse_json(self._state.read_bytes()))
             whole = self.journal.stat().st_size
             numbers = (found.records, found.files, found.results)
             sound = all(type(number) is int and 0 <= number <= whole for number in numbers)

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import tiny_study
+from tests.conftest import Command, tiny_study
 from tests.search.test_coordinator import scores
 from tests.tracking.contents import contents
 from tune_diffreg.results import Best, Journal, RungReport, TrialRecord
+from tune_diffreg.results.formats import to_yaml
 from tune_diffreg.results.summary import best_config
 from tune_diffreg.tracking import Follower, Outcome, local_uri, training_delivery
 
@@ -68,3 +69,36 @@ def test_twice_is_the_same_as_once_also_after_an_outage(
         history.with_name("mlflow.json").write_text(damage)
         assert delivered(best, history, tmp_path).delivered == _RECORDS + 1
         assert contents(local_uri(tmp_path), "digits") == once
+
+
+@pytest.mark.slow
+def test_the_same_command_delivers_what_waits_and_trains_nothing(
+    best: Best, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, output, kept = tmp_path / "best.yaml", tmp_path / "away", tmp_path / ".away.training"
+    file.write_text(to_yaml(best.model_dump(mode="json", by_alias=True)))
+    asked = ("train", file, "--output", output, "--storage", tmp_path, "--scores", "2",
+             "--set", "training.images=320")  # fmt: skip
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    histories = set()
+    for _ in range(2):
+        status, printed = command(*asked)
+        assert status == 0, printed
+        assert "records wait. Deliver later with:  the same command" in printed
+        assert (output / "pipeline").is_dir()
+        assert {path.name for path in kept.iterdir()} == {".lock", "best.yaml", "history.jsonl"}
+        histories.add((kept / "history.jsonl").read_text())
+    assert len(histories) == 1
+
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    status, printed = command(*asked)
+    assert status == 0, printed
+    assert "MLflow" not in printed
+    assert not kept.exists()
+    (run,) = contents(local_uri(tmp_path), "digits").values()
+    assert run["status"] == "FINISHED"
+    assert [step for step, *_ in run["metrics"]["memorized_fraction"]] == [160, 320]
+    assert "model/best.yaml" in run["files"]
+    status, printed = command(*asked)
+    assert status == 2
+    assert "exists already" in printed

@@ -177,7 +177,7 @@ def test_a_value_that_is_refused_holds_nothing_up(
     found = server.contents(study.name)
     counted = [len(run["metrics"].get("fd_digits_cnn", [])) for run in found.values()]
     assert sum(counted) == refused
-    assert any("größe _µm__" in run["metrics"] for run in found.values())
+    assert any("größe _µm²_" in run["metrics"] for run in found.values())
 
 
 def test_a_study_whose_server_dies_ends_normally_and_is_delivered_later(

@@ -104,6 +104,88 @@ def growth_table(result: dict[str, Any]) -> Table:
     ]
 
 
+def scale_table(result: dict[str, Any]) -> Table:
+    """The driver before simulated trials."""
+    table = [["proposals", "trials", "at a time", "ms a proposal", "ms a rung",
+              "s to the next trial, middle", "99 of 100", "driver busy", "MB of memory", "journal",
+              "optuna.jsonl", "s to resume"]]  # fmt: skip
+    return table + [
+        [
+            row["arm"],
+            f"{row['trials']:,}",
+            f"{row['slots']:,}",
+            f"{row['proposal_ms']:.0f}",
+            f"{row['rung_ms']:.1f}",
+            f"{row['waited_ms'] / 1e3:.2f}",
+            f"{row['waited_ms_99'] / 1e3:.2f}",
+            f"{row['busy']:.0%}",
+            f"{row['memory_mb']:.0f}",
+            f"{row['journal_mb']:.1f}",
+            f"{row['optuna_mb']:.1f}",
+            f"{row['resume_s']:.1f}",
+        ]
+        for row in _part(result, "driver")
+    ]
+
+
+def scale_pieces_table(result: dict[str, Any]) -> Table:
+    """Where the time of the largest study's driver goes, beside Optuna's own in a smaller one."""
+    rows = _part(result, "pieces")
+    most = max(row["trials"] for row in rows)
+    largest = [row for row in rows if row["trials"] == most]
+    head = f"a trial of {most:,}, {largest[0]['slots']:,} at a time"
+    return [[head, "CPU ms", "ms", "calls"]] + [
+        [
+            row["piece"],
+            f"{row['cpu_ms_a_trial']:.1f}",
+            f"{row['wall_ms_a_trial']:.1f}",
+            f"{row['calls_a_trial']:.1f}",
+        ]
+        for row in largest
+    ]
+
+
+def scale_spool_table(result: dict[str, Any]) -> Table:
+    """How fast MLflow takes what waits for it."""
+    head = ["store", "records", "waiting when the search ended", "taken a second, from then on",
+            "CPU ms of the driver's process a record"]  # fmt: skip
+    return [head] + [
+        [
+            row["arm"],
+            f"{row['records']:,.0f}",
+            f"{row['waiting']:,.0f}",
+            f"{row['records_per_second']:.0f}",
+            f"{row['cpu_ms_a_record']:.1f}",
+        ]
+        for row in _part(result, "spool")
+    ]
+
+
+def scale_ray_table(result: dict[str, Any]) -> Table:
+    """Real Ray with light actors."""
+    head = ["actors", "trials", "results a second", "driver's CPU ms a result", "driver busy",
+            "s to the next trial, middle", "99 of 100", "MB of the driver",
+            "MB an actor"]  # fmt: skip
+    return [head] + [
+        [
+            f"{row['slots']:,}",
+            f"{row['trials']:,}",
+            f"{row['results_per_second']:.0f}",
+            f"{row['cpu_ms_a_result']:.1f}",
+            f"{row['busy']:.0%}",
+            f"{row['waited_ms'] / 1e3:.2f}",
+            f"{row['waited_ms_99'] / 1e3:.2f}",
+            f"{row['driver_mb']:,.0f}",
+            f"{row['actor_mb']:.0f}",
+        ]
+        for row in _part(result, "ray")
+    ]
+
+
+def _part(result: dict[str, Any], name: str) -> list[Row]:
+    return [row for row in result["rows"] if row["part"] == name]
+
+
 def knobs_table(result: dict[str, Any]) -> Table:
     """Each knob alone, at each number of training images."""
     head = ["knob", "images", "memorised", "validation loss", "FD"]
@@ -181,6 +263,10 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], Table]]] = {
     "surrogate": ("search", surrogate_table),
     "orchestration": ("orchestration", orchestration_table),
     "growth": ("growth", growth_table),
+    "scale": ("scale", scale_table),
+    "scale pieces": ("scale", scale_pieces_table),
+    "scale spool": ("scale", scale_spool_table),
+    "scale ray": ("scale", scale_ray_table),
     "knobs": ("knobs", knobs_table),
     "training": ("training_cpu", training_table),
     "fixtures": ("fixtures", fixtures_table),

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 from tune_diffreg.errors import InputError
+from tune_diffreg.json_text import parse_json
 from tune_diffreg.secrets import holds_credentials
 
 if TYPE_CHECKING:
@@ -199,7 +200,7 @@ class Mirror:
         if self.is_held(folder):
             raise InputError(busy)
         renew()
-        if json.loads(self._read(there) or b"{}").get("holder") != me:  # both came at once
+        if self.holder(folder) != me:  # both came at once
             raise InputError(busy)
         thread = threading.Thread(target=keep, daemon=True)
         thread.start()
@@ -217,9 +218,13 @@ class Mirror:
 
     def holder(self, folder: Path) -> str | None:
         """Machine and process that run the study of this folder now, with a space between."""
-        lease = json.loads(self._read(self._there(folder / ".lease")) or b"{}")
-        held = lease.get("time", 0) > time.time() - _LEASE_SECONDS
-        return str(lease["holder"]) if held else None
+        content = self._read(self._there(folder / ".lease"))
+        try:
+            lease = parse_json(content or b"{}")
+            held = lease.get("time", 0) > time.time() - _LEASE_SECONDS
+            return str(lease["holder"]) if held else None
+        except (ValueError, KeyError, TypeError, AttributeError):  # none that we wrote
+            return None
 
     def _grown(self, path: Path) -> tuple[bytes, int]:
         content, pieces = b"", self._pieces(path)

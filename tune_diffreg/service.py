@@ -19,6 +19,7 @@ from tune_diffreg.results import (
     read_state,
     repetitions,
     replay,
+    require_sound,
     verdict,
 )
 from tune_diffreg.search.cluster import (
@@ -60,6 +61,7 @@ def run_study(study: Study, storage: Path, console: Console, address: str | None
         log_to(folder.log, study.name)
         events = read_journal(folder.journal) if folder.journal.exists() else []
         records, runs = replay(events), repetitions(events)
+        require_sound(folder.journal, study, records, runs)
         follower = Follower(study_delivery(study, folder))
         summary: dict[str, Any] | None = None
         try:

@@ -191,6 +191,36 @@ def test_mlflow_has_one_run_of_a_training(exported: Path) -> None:
 
 
 @pytest.mark.slow
+def test_what_mlflow_lacks_is_kept_and_delivered_by_the_same_command(
+    exported: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = [*training(exported, "away"), "--set", "training.images=640"]
+    kept = exported / ".away.training"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    for _ in range(2):
+        done = run_cli(*arguments)
+        assert done.returncode == 0, done.stderr
+        assert "records wait. Deliver later with:  the same command" in done.stderr
+        assert (exported / "away" / "best.yaml").exists()
+        assert {file.name for file in kept.iterdir()} == {".lock", "best.yaml", "history.jsonl"}
+    events = (kept / "history.jsonl").read_text()
+    assert events.count('"scored"') == 3
+
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    done = run_cli(*arguments)
+    assert done.returncode == 0, done.stderr
+    assert "MLflow" not in done.stderr
+    assert not kept.exists()
+    client = MlflowClient(local_uri(exported / "runs"))
+    (run,) = client.search_runs(["1"], "params.`training.images` = '640'")
+    assert run.info.status == "FINISHED"
+    assert len(client.get_metric_history(run.info.run_id, "memorized_fraction")) == 3
+    done = run_cli(*arguments)
+    assert done.returncode == 2
+    assert "exists already" in done.stderr
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

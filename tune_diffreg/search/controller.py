@@ -29,6 +29,7 @@ from tune_diffreg.results import (
     write_results,
 )
 from tune_diffreg.results.folder import REAL
+from tune_diffreg.results.summary import first_provenance
 from tune_diffreg.search.checkpoint import remove_checkpoints
 from tune_diffreg.search.cluster import ray_cluster, trial_slots
 from tune_diffreg.search.confirmation import Confirmation
@@ -138,16 +139,17 @@ def _same_origin(folder: StudyFolder, now: dict[str, str]) -> dict[str, str]:
     Raises:
         InputError: data or features have changed since, so that scores no longer compare.
     """
-    for event in read_journal(folder.journal):
-        first: dict[str, str] = event["provenance"]
-        for key in ("data_sha256", "features_sha256"):
-            if first[key] != now[key]:
-                raise InputError(
-                    f"{folder.root}: the {key.split('_')[0]} are not those that the study was "
-                    "started with, so its scores would not compare; run it under another name"
-                )
-        return first
-    return now
+    events = read_journal(folder.journal)
+    if not events:
+        return now
+    first = first_provenance(events)
+    for key in ("data_sha256", "features_sha256"):
+        if first.get(key) != now[key]:
+            raise InputError(
+                f"{folder.root}: the {key.split('_')[0]} are not those that the study was "
+                "started with, so its scores would not compare; run it under another name"
+            )
+    return first
 
 
 def _run_on_ray(

@@ -129,20 +129,19 @@ def scale_table(result: dict[str, Any]) -> Table:
 
 
 def scale_pieces_table(result: dict[str, Any]) -> Table:
-    """Where the time of the largest study's driver goes, beside Optuna's own in a smaller one."""
-    rows = _part(result, "pieces")
-    most = max(row["trials"] for row in rows)
-    largest = [row for row in rows if row["trials"] == most]
-    head = f"a trial of {most:,}, {largest[0]['slots']:,} at a time"
-    return [[head, "CPU ms", "ms", "calls"]] + [
-        [
-            row["piece"],
-            f"{row['cpu_ms_a_trial']:.1f}",
-            f"{row['wall_ms_a_trial']:.1f}",
-            f"{row['calls_a_trial']:.1f}",
-        ]
-        for row in largest
+    """Where the driver's time goes in each study."""
+    studies: dict[tuple[str, int, int], dict[str, Row]] = {}
+    for row in _part(result, "pieces"):
+        studies.setdefault((row["arm"], row["trials"], row["slots"]), {})[row["piece"]] = row
+    heads = [f"{arm}, {trials:,} and {slots:,}" for arm, trials, slots in studies]
+    names = dict.fromkeys(name for pieces in reversed(studies.values()) for name in pieces)
+    return [["ms a trial, of these CPU", *heads]] + [
+        [name, *(_piece(pieces.get(name)) for pieces in studies.values())] for name in names
     ]
+
+
+def _piece(row: Row | None) -> str:
+    return f"{row['wall_ms_a_trial']:.1f}, {row['cpu_ms_a_trial']:.1f}" if row else "-"
 
 
 def scale_spool_table(result: dict[str, Any]) -> Table:

@@ -104,8 +104,7 @@ def _started(records: dict[str, TrialRecord], event: Event) -> TrialRecord:
 def wall_seconds(events: Iterable[Event]) -> float:
     """Time that the study ran, all sessions together, breaks between them left out.
 
-    Within a session times only rise; should they not, in a journal of earlier days, the clock was
-    set back, and what passed meanwhile is not known.
+    While a clock is set back no time passes.
     """
     total, last = 0.0, None
     for event in events:

@@ -1,0 +1,57 @@
+"""All kinds of drills: what is done, to which study, and what it is held against."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from benchmarks.drills import checkpoints, clock, processes, server
+from benchmarks.drills.scene import ONE_WORKER, SMALL, Scene
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of fault.
+
+    Attributes:
+        act: starts a study, does to it what happens, and has it go on to its end.
+        overrides: of the drill's study.
+        straight: of the study that nothing happens to.
+        exact: whether both must be equal in everything; with several workers the order of
+            decisions is not fixed, and each trial must be there once and have ended well.
+        to_fail: trials that are meant to fail.
+    """
+
+    name: str
+    act: Callable[[Scene], None]
+    overrides: tuple[str, ...] = (*SMALL, ONE_WORKER)
+    straight: tuple[str, ...] = (*SMALL, ONE_WORKER)
+    exact: bool = True
+    to_fail: frozenset[str] = frozenset()
+
+
+def nothing(scene: Scene) -> None:
+    """Nothing happens: a study runs to its end."""
+    scene.ends(scene.run(), 0)
+
+
+_DIVERGING = "search.baselines.published={optimizer.learning_rate: 1.0, optimizer.clip_norm: null}"
+"""In place of a baseline, since baselines set no standard for the other trials."""
+
+KINDS = (
+    Kind("driver killed", processes.driver_killed),
+    Kind("trial killed", processes.actor_killed),
+    Kind("Ctrl-C", processes.interrupted_once),
+    Kind("Ctrl-C twice", processes.interrupted_twice),
+    Kind("MLflow down", server.down),
+    Kind("MLflow killed and restarted", server.restarted),
+    Kind("checkpoint cut short", checkpoints.cut_short),
+    Kind("checkpoint with flipped bits", checkpoints.flipped_bits),
+    Kind(
+        "NaN",
+        nothing,
+        overrides=(*SMALL, ONE_WORKER, _DIVERGING),
+        to_fail=frozenset({"t0001"}),
+    ),
+    Kind("clock set back", clock.set_back),
+)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _MARK = ".storage"  # in a local copy: the address of what it is a copy of
 _OWN = "references"  # what each machine makes for itself
-_TRIES, _FIRST_PAUSE_SECONDS = 6, 1.0
+_TRIES, _PAUSE_SECONDS = 3, 1.0
 _MOST_PIECES = 100
 _LEASE_SECONDS, _RENEWED_SECONDS = 60.0, 15.0
 
@@ -108,7 +108,8 @@ class Mirror:
     storage knows no appending; now and then all are put into the first.
 
     Raises:
-        OSError: by all methods, when the storage does not answer for a minute.
+        OSError: by all methods, when the storage does not answer within seconds; who can wait for
+            longer does (`tune_diffreg.patience`).
     """
 
     def __init__(self, address: str, copy: Path) -> None:
@@ -284,14 +285,11 @@ def _files(address: str) -> tuple[FileSystem, str]:
 
 
 def _patiently(ask: Callable[[], T]) -> T:
-    """Asks again while the storage does not answer, for about a minute in all."""
-    pause = _FIRST_PAUSE_SECONDS
+    """Asks again where the storage did not answer, a few times."""
     for _ in range(_TRIES - 1):
-        try:
+        with suppress(OSError):
             return ask()
-        except OSError:
-            time.sleep(pause)
-            pause *= 2
+        time.sleep(_PAUSE_SECONDS)
     return ask()
 
 

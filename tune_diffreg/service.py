@@ -17,6 +17,7 @@ from rich.progress import Progress
 
 from tune_diffreg.errors import InputError
 from tune_diffreg.mirror import address_of
+from tune_diffreg.patience import Patience, StorageLost
 from tune_diffreg.production import export
 from tune_diffreg.report import write_report
 from tune_diffreg.results import (
@@ -34,7 +35,7 @@ from tune_diffreg.search.cluster import (
     concurrent_trials_here,
     ray_cluster,
 )
-from tune_diffreg.search.controller import Preparation, prepare, run_search
+from tune_diffreg.search.controller import Preparation, Session, prepare, run_search
 from tune_diffreg.search.cost import measure
 from tune_diffreg.search.warm_start import check_warm_start
 from tune_diffreg.study import Study
@@ -66,12 +67,18 @@ def run_study(study: Study, storage: Path, console: Console, address: str | None
         events = read_journal(folder.journal) if folder.journal.exists() else []
         records, runs = replay(events), repetitions(events)
         follower = Follower(study_delivery(study, folder))
+        display = open_display(study, records, console, runs)
+        patience = Patience(
+            study.resources.storage_seconds,
+            lambda sentence: display({"event": "storage", "sentence": sentence}),
+        )
+        session = Session(study, folder, patience, address)
         summary: dict[str, Any] | None = None
         try:
-            with open_display(study, records, console, runs) as display:
-                summary = run_search(study, folder, preparation, display, address)
-            write_report(folder)
-        except KeyboardInterrupt:
+            with display:
+                summary = run_search(session, preparation, display)
+            patience(lambda: write_report(folder))
+        except (KeyboardInterrupt, StorageLost):
             summary = read_state(folder) | {"state": "interrupted"}
         finally:
             with _exported(folder, summary) as model:
@@ -79,6 +86,8 @@ def run_study(study: Study, storage: Path, console: Console, address: str | None
     if problem:
         later = f"{program()} resume {study.name}{_storage_option(storage)}"
         console.print(f"{problem}; deliver it later with:  {later}", style="yellow", soft_wrap=True)
+    if patience.lost is not None:
+        console.print(str(patience.lost), style="yellow", soft_wrap=True)
     return _conclude(study, folder, summary, console)
 
 
@@ -213,9 +222,16 @@ def _storage_option(storage: Path) -> str:
 def _log_to(path: Path) -> None:
     """Sends what libraries have to say to a file, and not to the screen."""
     logging.captureWarnings(True)
-    handler = logging.FileHandler(path)
+    handler = _LogFile(path)
     handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
     root = logging.getLogger()
     for other in list(root.handlers):
         root.removeHandler(other)
     root.addHandler(handler)
+
+
+class _LogFile(logging.FileHandler):
+    """One that does without what cannot be written, and says nothing of it on the screen."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        pass

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 from typing import Any
 
@@ -69,3 +71,51 @@ def test_an_actor_keeps_its_network_for_trials_that_it_fits(tmp_path: Path) -> N
     assert subject._network is network
     subject.reset_config(assignment(study, "t0002"))
     assert run(subject)["scores"] == first
+
+
+def test_a_trial_waits_for_its_storage_with_a_sign_of_life_and_scores_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = tiny_study()
+    expected = run(actor(study, tmp_path / "straight"))
+    subject = actor(study, tmp_path / "full")
+    monkeypatch.setattr("tune_diffreg.search.actor.PAUSE_SECONDS", 0.0)
+    fsync, left = os.fsync, iter(range(5))
+
+    def full(file: int) -> None:
+        if next(left, None) is not None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(file)
+
+    monkeypatch.setattr(os, "fsync", full)
+    results = []
+    while not results or "rung" not in results[-1]:
+        results.append(subject.step())
+    *waiting, last = results
+    assert {result["waiting"] for result in waiting} == {"No space left on device"}
+    assert last["waiting"] is None
+    assert (last["rung"], last["scores"]) == (expected["rung"], expected["scores"])
+    kept = [
+        {path.name: path.read_bytes() for path in (tmp_path / name).rglob("*.png")}
+        for name in ("full", "straight")
+    ]
+    assert kept[0] == kept[1]
+    assert len(list((tmp_path / "full").rglob("*.pt"))) == 1
+    assert not list((tmp_path / "full").rglob("*.tmp"))
+
+
+def test_a_checkpoint_that_cannot_be_read_now_is_waited_for_and_not_begun_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = tiny_study()
+    assert run(actor(study, tmp_path))["images"] == study.rungs()[0]
+    subject = actor(study, tmp_path)
+    monkeypatch.setattr("tune_diffreg.search.actor.PAUSE_SECONDS", 0.0)
+    with monkeypatch.context() as broken:
+
+        def stale(_: Path) -> bytes:
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+        broken.setattr(Path, "read_bytes", stale)
+        assert subject.step()["waiting"] == "Stale file handle"
+    assert subject.step()["images"] >= study.rungs()[0]

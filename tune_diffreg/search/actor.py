@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +13,7 @@ from ray import tune
 from tune_diffreg.diffusion import Diverged, Network
 from tune_diffreg.factory import in_a_line
 from tune_diffreg.mirror import storage_at
+from tune_diffreg.patience import PAUSE_SECONDS, passes, reason_of
 from tune_diffreg.results.folder import PAIRS, SAMPLES, StudyFolder
 from tune_diffreg.search.sheets import save_pairs, save_sheet
 from tune_diffreg.search.trial import (
@@ -41,10 +44,20 @@ class Shared:
     keeps_models: bool = True
 
 
+@dataclass(frozen=True)
+class Reached:
+    """A rung, and what the trial scored and generated there."""
+
+    rung: int
+    scores: dict[str, float]
+    images: torch.Tensor
+
+
 class TrialActor(tune.Trainable):
     """Trains in slices; a result has `rung` and `scores` where it reached a rung.
 
-    A failure of the trial is a result too (`failure`), so that the actor lives on.
+    A failure of the trial is a result too (`failure`), so that the actor lives on. While the
+    storage cannot be written, results say so (`waiting`), and each step tries again.
     """
 
     def setup(self, config: dict[str, Any], shared: Shared | None = None) -> None:
@@ -83,31 +96,63 @@ class TrialActor(tune.Trainable):
         self._config = TrialConfig.model_validate(config["config"])
         self._ahead = [r for r in self._shared.rungs if r > max(config["reported"], default=0)]
         self._trial: Trial | None = None
+        self._loaded = False
+        self._reached: Reached | None = None
+        self._waiting: str | None = None
 
     def _advance(self) -> dict[str, Any]:
         if self._trial is None:  # here and not in `setup`, so that its errors are the trial's
             device = device_for(self._shared.resources)
             self._trial = Trial(self._config, self._shared.materials, device, self._network)
             self._network = self._trial.trainer.network
-            self._trial.load(self._folder)
-            # A trial goes on past a rung only when its report has been dealt with, so one that is
-            # a batch beyond it needs no second report (Ray restarts with what it knew at first).
-            batch = self._config.training.batch_size
-            self._ahead = [r for r in self._ahead if self._trial.images_seen < r + batch]
-        rung = self._ahead[0]
-        if not self._trial.train(until=rung, seconds=SLICE_SECONDS):
-            self._trial.trainer.check_finite()
-            self._trial.save_if_cheap(self._folder)
-            return self._result()
-        self._ahead = [r for r in self._ahead if r > self._trial.images_seen]
-        scores, images = self._trial.evaluate()
-        save_sheet(images, self._folder / SAMPLES)
-        save_pairs(*self._trial.nearest_pairs(images), self._folder / PAIRS)
-        if self._ahead:
-            self._trial.save(self._folder)
+        trial = self._trial
+        if not self._loaded and not self._can(lambda: self._load(trial)):
+            return self._pause()
+        if self._reached is None:
+            if not trial.train(until=self._ahead[0], seconds=SLICE_SECONDS):
+                trial.trainer.check_finite()
+                self._can(lambda: trial.save_if_cheap(self._folder))
+                return self._result()
+            self._reached = Reached(self._ahead[0], *trial.evaluate())
+        reached = self._reached
+        if not self._can(lambda: self._keep(trial, reached)):
+            return self._pause()
+        self._ahead = [r for r in self._ahead if r > trial.images_seen]
+        self._reached = None
+        return self._result(rung=reached.rung, scores=reached.scores)
+
+    def _load(self, trial: Trial) -> None:
+        trial.load(self._folder)
+        # A trial goes on past a rung only when its report has been dealt with, so one that is
+        # a batch beyond it needs no second report (Ray restarts with what it knew at first).
+        batch = self._config.training.batch_size
+        self._ahead = [r for r in self._ahead if trial.images_seen < r + batch]
+        self._loaded = True
+
+    def _keep(self, trial: Trial, reached: Reached) -> None:
+        """What a rung leaves in the study's folder; done again from the start if it breaks off."""
+        save_sheet(reached.images, self._folder / SAMPLES)
+        save_pairs(*trial.nearest_pairs(reached.images), self._folder / PAIRS)
+        if trial.images_seen < self._shared.rungs[-1]:
+            trial.save(self._folder)
         elif self._shared.keeps_models:
-            self._trial.save_model(self._folder)
-        return self._result(rung=rung, scores=scores)
+            trial.save_model(self._folder)
+
+    def _can(self, use: Callable[[], None]) -> bool:
+        """Uses the storage, and says whether that worked or is to be tried again later."""
+        try:
+            use()
+        except OSError as error:
+            if not passes(error):
+                raise
+            self._waiting = reason_of(error)
+        else:
+            self._waiting = None
+        return self._waiting is None
+
+    def _pause(self) -> dict[str, Any]:
+        time.sleep(PAUSE_SECONDS)
+        return self._result()
 
     def _given_up(self, failure: str) -> dict[str, Any]:
         """Drops what broke off inside a step, and frees its memory for the next trial."""
@@ -131,5 +176,6 @@ class TrialActor(tune.Trainable):
         return {
             "images": trial.images_seen if trial else 0,
             "seconds": trial.seconds if trial else 0.0,
+            "waiting": self._waiting,
             **content,
         }

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from tune_diffreg.patience import Patience, StorageLost
 from tune_diffreg.search.confirmation import Confirmation
 from tune_diffreg.search.coordinator import Coordinator
 from tune_diffreg.search.halving import Decision
@@ -30,16 +32,23 @@ class CoordinatedSearcher(Searcher):
     trial of Ray's that goes on from the checkpoint. So Ray's own pausing is not needed.
     """
 
-    def __init__(self, coordinator: Director, slots: Callable[[], int]) -> None:
+    def __init__(self, coordinator: Director, slots: Callable[[], int], patience: Patience) -> None:
         super().__init__()
         self._coordinator = coordinator
         self._slots = slots
+        self._patience = patience
         self._running: dict[str, str] = {}
 
     def suggest(self, trial_id: str) -> Any:
+        if self._patience.lost:
+            return Searcher.FINISHED
         if len(self._running) >= self._slots():
             return None
-        assignment = self._coordinator.next_trial()
+        try:
+            assignment = self._coordinator.next_trial()
+        except StorageLost:
+            self._coordinator.interrupt()
+            return Searcher.FINISHED
         if assignment is None:
             over = self._coordinator.finished or self._coordinator.interrupted
             return Searcher.FINISHED if over else None
@@ -52,8 +61,10 @@ class CoordinatedSearcher(Searcher):
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:  # noqa: ARG002
         ours = self._running.pop(trial_id)
-        if error:
-            self._coordinator.fail(ours, "its process died, each time that it was restarted")
+        self._patience.writes(ours)  # or has no more to write
+        if error and not self._patience.lost:
+            with suppress(StorageLost):  # it goes on later, as all others do
+                self._coordinator.fail(ours, "its process died, each time that it was restarted")
 
     def __getstate__(self) -> dict[str, Any]:
         return _NOTHING
@@ -68,20 +79,39 @@ class CoordinatedSearcher(Searcher):
 class CoordinatedScheduler(FIFOScheduler):
     """Passes each result to the coordinator and its decision to Ray."""
 
-    def __init__(self, coordinator: Director) -> None:
+    def __init__(self, coordinator: Director, patience: Patience) -> None:
         super().__init__()
         self._coordinator = coordinator
+        self._patience = patience
 
     def __getstate__(self) -> dict[str, Any]:
         return _NOTHING
 
     def on_trial_result(self, _: Any, trial: Trial, result: dict[str, Any]) -> str:
-        go_on = self._decide(trial.config["trial_id"], result)
+        ours = trial.config["trial_id"]
+        try:
+            go_on = self._decide(ours, result)
+        except StorageLost:
+            self._coordinator.interrupt()
+            go_on = False
         decision: str = TrialScheduler.CONTINUE if go_on else TrialScheduler.STOP
         return decision
 
+    def _note_storage(self, trial_id: str, result: dict[str, Any]) -> None:
+        if result.get("waiting"):
+            self._patience.waits(trial_id, result["waiting"])
+        else:
+            self._patience.writes(trial_id)
+
     def _decide(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """Whether the trial goes on."""
+        """Whether the trial goes on.
+
+        Raises:
+            StorageLost: that cannot be written down, so it has not been decided.
+        """
+        if self._patience.lost:
+            return False
+        self._note_storage(trial_id, result)
         if "failure" in result:
             self._coordinator.fail(trial_id, result["failure"])
             return False

@@ -16,6 +16,7 @@ import torch
 
 from tune_diffreg.files import read_sealed, write_sealed
 from tune_diffreg.mirror import fetch, withdraw
+from tune_diffreg.patience import passes
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,9 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
     """The latest state in `folder` that is whole, on the CPU; None if there is none.
 
     Going on from an earlier one takes longer and gives the same to the bit.
+
+    Raises:
+        OSError: the storage does not answer now; whether there is one is not known.
     """
     fetch(folder / LATEST)  # another machine may have gone on with it
     for name in (LATEST, BEFORE):
@@ -47,6 +51,8 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
         except FileNotFoundError:
             continue
         except (RuntimeError, EOFError, ValueError, OSError, UnpicklingError) as error:
+            if isinstance(error, OSError) and passes(error):
+                raise
             log.warning("%s cannot be used (%s); the trial goes on from further back", path, error)
             with suppress(OSError):  # or the next save would put it in place of a whole one
                 path.unlink()

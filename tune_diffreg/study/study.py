@@ -94,6 +94,12 @@ class Confirmation(Settings):
 class Resources(Settings):
     cpu: int = Field(1, ge=1, le=1024, description="CPU cores of a trial, and its torch threads")
     gpu: float = Field(0.0, ge=0, le=1, description="GPU share of a trial")
+    storage_seconds: float = Field(
+        600.0,
+        ge=0,
+        description="how long a study waits while its storage cannot be written (full, read-only, "
+        "not answering) before it ends as interrupted",
+    )
 
 
 class Tracking(Settings):

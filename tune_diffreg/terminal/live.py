@@ -92,7 +92,7 @@ class LiveDisplay:
     def __call__(self, event: Event) -> None:
         with self._lock:
             self._board.note(event)
-        if event["event"] in ("end", "repeated", "repeat_failed", "interrupt"):
+        if event["event"] in ("end", "repeated", "repeat_failed", "interrupt", "storage"):
             self._live.console.print(line(self._board, event))
 
     def _render(self) -> RenderableType:
@@ -197,6 +197,11 @@ def _interrupted(*_: Any) -> str:
     return "Stopping at the trials' next sign of life; Ctrl-C again stops at once."
 
 
+def _storage(_: Board, event: Event) -> str:
+    sentence: str = event["sentence"]
+    return sentence
+
+
 def _ended(board: Board, event: Event) -> str:
     record = board.records[event["trial"]]
     if record.state == "failed":
@@ -228,6 +233,7 @@ _LINES: dict[str, Callable[[Board, Event], str | None]] = {
     "report": _reported,
     "promote": _promoted,
     "interrupt": _interrupted,
+    "storage": _storage,
     "end": _ended,
     "repeat": _repeating,
     "repeated": _repeated,

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import logging
 import shlex
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress
 
-from tune_diffreg.errors import InputError
 from tune_diffreg.mirror import address_of
 from tune_diffreg.patience import Patience, StorageLost
-from tune_diffreg.production import export
 from tune_diffreg.report import write_report
 from tune_diffreg.results import (
     StudyFolder,
@@ -39,6 +34,7 @@ from tune_diffreg.search.controller import Preparation, Session, prepare, run_se
 from tune_diffreg.search.cost import measure
 from tune_diffreg.search.warm_start import check_warm_start
 from tune_diffreg.study import Study
+from tune_diffreg.syncing import deliver_rest
 from tune_diffreg.terminal import confirmation_table, open_display, result_table
 from tune_diffreg.tracking import Follower, study_delivery
 from tune_diffreg.words import duration, program
@@ -81,11 +77,9 @@ def run_study(study: Study, storage: Path, console: Console, address: str | None
         except (KeyboardInterrupt, StorageLost):
             summary = read_state(folder) | {"state": "interrupted"}
         finally:
-            with _exported(folder, summary) as model:
-                problem = follower.close(summary, model)
-    if problem:
-        later = f"{program()} resume {study.name}{_storage_option(storage)}"
-        console.print(f"{problem}; deliver it later with:  {later}", style="yellow", soft_wrap=True)
+            outcome = deliver_rest(follower, folder, summary)
+    for sentence in outcome.sentences(f"{program()} sync {study.name}{_storage_option(storage)}"):
+        console.print(sentence, style="yellow", soft_wrap=True)
     if patience.lost is not None:
         console.print(str(patience.lost), style="yellow", soft_wrap=True)
     return _conclude(study, folder, summary, console)
@@ -156,23 +150,6 @@ def plan(study: Study, preparation: Preparation, address: str | None) -> dict[st
             "trials_per_gpu": cost.trials_per_gpu,
         },
     }
-
-
-@contextmanager
-def _exported(folder: StudyFolder, summary: dict[str, Any] | None) -> Iterator[Path | None]:
-    """What the study chose, as a folder for a while; None where it has not ended with something."""
-    if summary is None or summary["state"] != "complete" or summary["best"] is None:
-        yield None
-        return
-    with TemporaryDirectory() as temporary:
-        target = Path(temporary) / folder.name
-        try:
-            export(folder, target)
-        except InputError as error:  # weights that are damaged or were removed
-            logging.getLogger(__name__).warning("no model for MLflow: %s", error)
-            yield None
-            return
-        yield target
 
 
 def _conclude(study: Study, folder: StudyFolder, summary: dict[str, Any], console: Console) -> int:

@@ -17,7 +17,7 @@ from tune_diffreg.production.train import take_part
 from tune_diffreg.production.workers import check_workers, train_on_workers
 from tune_diffreg.results import Best, read_best, with_settings
 from tune_diffreg.results.journal import Event
-from tune_diffreg.tracking import Follower, training_delivery
+from tune_diffreg.tracking import Follower, Outcome, training_delivery
 
 Say = Callable[[str], None]
 
@@ -54,18 +54,20 @@ class Trained:
         searched: what the search scored.
         same_data: whether on the images of the search.
         repeats: whether with its settings too, so that the scores should be the same.
-        problem: what MLflow is missing; empty if nothing.
+        tracked: what became of it in MLflow.
     """
 
     scores: dict[str, float]
     searched: dict[str, float]
     same_data: bool
     repeats: bool
-    problem: str
+    tracked: Outcome
 
 
 def train_best(request: Request, say: Say, progress: Callable[[int, int], None]) -> Trained:
     """Trains an exported configuration, or goes on with it, and writes `output` when it is done.
+
+    Where it is done and MLflow was away, its history is kept; called again, it delivers that.
 
     Args:
         say: called with what the user should know.
@@ -89,23 +91,30 @@ def train_best(request: Request, say: Say, progress: Callable[[int, int], None])
 
     with job.begun():
         request.storage.mkdir(parents=True, exist_ok=True)
-        follower = Follower(training_delivery(best, job.history, request.storage))
+        written = job.written()
+        follower = Follower(training_delivery(best, job.history, request.storage, not written))
         state = "interrupted"
         try:
-            _train(job, request, news)
+            if not written:
+                _train(job, request, news)
             state = "complete"
         except KeyboardInterrupt:
             seen = max((e["images"] for e in job.events() if "images" in e), default=0)
             say(f"Interrupted at {seen:,} of {images:,} images. The same command goes on with it.")
             raise
         finally:
-            model = _write(job) if state == "complete" else None
-            problem = follower.close({"state": state}, model)
+            if state == "complete" and not written:
+                _write(job)
+            model = job.output if state == "complete" else None
+            tracked = follower.close({"state": state}, model)
         scores, data = job.scores(), job.data_sha256()
-        job.remove()
+        if tracked.problem or tracked.refused:
+            job.keep_history()
+        else:
+            job.remove()
     same = data == tuned.provenance.get("data_sha256")
     repeats = same and best.config == tuned.config
-    return Trained(scores[max(scores)], tuned.result.scores, same, repeats, problem)
+    return Trained(scores[max(scores)], tuned.result.scores, same, repeats, tracked)
 
 
 def _train(job: Job, request: Request, news: Callable[[Event], None]) -> None:
@@ -119,11 +128,10 @@ def _train(job: Job, request: Request, news: Callable[[Event], None]) -> None:
         raise KeyboardInterrupt
 
 
-def _write(job: Job) -> Path:
+def _write(job: Job) -> None:
     """The finished training as an export, in its final place."""
     with new_folder(job.output) as unfinished:
         fill(unfinished, job)
-    return job.output
 
 
 def _warn(tuned: Best, best: Best, request: Request, say: Say) -> None:

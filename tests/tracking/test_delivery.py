@@ -12,7 +12,7 @@ from tests.conftest import tiny_study
 from tests.search.test_coordinator import coordinator, play
 from tune_diffreg.results import StudyFolder, read_journal
 from tune_diffreg.study import Study
-from tune_diffreg.tracking import Follower, local_uri, study_delivery
+from tune_diffreg.tracking import Follower, Spool, local_uri, study_delivery
 from tune_diffreg.tracking.delivery import Delivery
 
 
@@ -65,13 +65,14 @@ def test_a_delivery_that_breaks_off_is_gone_on_with(
         log_batch(*arguments, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr(MlflowClient, "log_batch", sometimes)
+    spool = Spool(folder.journal, folder.delivery)
     delivery = Delivery(study, folder)
     with pytest.raises(ConnectionError):
         delivery.deliver()
-    assert delivery.waiting() > 0
+    assert spool.waiting() > 0
     delivery = Delivery(study, folder)
     delivery.deliver()
-    assert delivery.waiting() == 0
+    assert spool.waiting() == 0
     monkeypatch.undo()
     broken = stored(folder)
     assert len(broken) == 5
@@ -83,9 +84,11 @@ def test_a_server_that_does_not_answer_costs_a_sentence(
 ) -> None:
     _, folder = journaled
     nobody = tiny_study("search.trials=4", "tracking.uri='http://127.0.0.1:9'")
-    problem = Follower(study_delivery(nobody, folder)).close(None, seconds=120)
-    assert problem.startswith("MLflow has not taken everything: ")
-    assert "\n" not in problem
+    outcome = Follower(study_delivery(nobody, folder)).close(None, seconds=120)
+    (sentence,) = outcome.sentences("later")
+    assert sentence.startswith("MLflow has not taken everything (")
+    assert sentence.endswith("records wait. Deliver later with:  later")
+    assert "\n" not in sentence
 
 
 def test_what_waits_together_is_sent_together(
@@ -100,7 +103,7 @@ def test_what_waits_together_is_sent_together(
         log_batch(client, run, *content, **named)
 
     monkeypatch.setattr(MlflowClient, "log_batch", counted)
-    monkeypatch.setattr("tune_diffreg.tracking.store._MOST_METRICS", 5)
+    monkeypatch.setattr("tune_diffreg.tracking.store._MOST_ENTRIES", 5)
     Delivery(study, folder).deliver()
     together = stored(folder)
     reports = sum(event["event"] == "report" for event in read_journal(folder.journal))

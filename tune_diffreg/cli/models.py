@@ -91,8 +91,8 @@ def train(
         trained = train_best(request, partial(screen.print, soft_wrap=True), news)
     if not trained.same_data:
         screen.print("note: the images are not those of the search; scores do not compare")
-    if trained.problem:
-        screen.print(trained.problem, style="yellow")
+    for sentence in trained.tracked.sentences("the same command"):
+        screen.print(sentence, style="yellow", soft_wrap=True)
     show(trained.scores, lambda now: repeat_table(trained.searched, now, trained.repeats), as_json)
     if not as_json:
         typer.echo(f"Written: {target}")

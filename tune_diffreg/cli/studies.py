@@ -118,6 +118,15 @@ def report(name: Name, storage: Storage = RUNS) -> None:
 
 
 @app.command()
+def sync(name: Name, storage: Storage = RUNS, as_json: Json = False) -> None:
+    """Deliver to MLflow what it does not have of a study."""
+    from tune_diffreg.results import open_study
+    from tune_diffreg.syncing import sync_study, synced
+
+    show(sync_study(open_study(storage, name)), synced, as_json)
+
+
+@app.command()
 def ui(
     storage: Storage = RUNS,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 5000,

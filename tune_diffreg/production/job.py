@@ -12,8 +12,11 @@ from typing import Any
 from tune_diffreg.errors import InputError
 from tune_diffreg.files import check_new, locked, write_atomically
 from tune_diffreg.results import Best, read_best
+from tune_diffreg.results.folder import PAIRS, SAMPLES
 from tune_diffreg.results.formats import to_yaml
 from tune_diffreg.results.journal import Event, read_journal
+from tune_diffreg.search.checkpoint import BEFORE, LATEST
+from tune_diffreg.search.trial import MODEL
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,8 @@ class Job:
         Raises:
             InputError: `output` is in use, cannot be written, or was begun with other settings.
         """
-        check_new(self.output)
+        if not self.written():
+            check_new(self.output)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -73,6 +77,16 @@ class Job:
             self._check_settings()
             self.stop.unlink(missing_ok=True)
             yield
+
+    def written(self) -> bool:
+        """Whether it was trained to its end and written, so that only its tracking is left."""
+        ended = any(event["event"] == "complete" for event in self.events())
+        return ended and (self.output / "best.yaml").exists()
+
+    def keep_history(self) -> None:
+        """Removes what it would go on from, and keeps what MLflow is still to be told."""
+        for name in (LATEST, BEFORE, MODEL, SAMPLES, PAIRS):
+            (self.folder / name).unlink(missing_ok=True)
 
     def remove(self) -> None:
         """Forgets what it would go on from."""

@@ -62,12 +62,16 @@ def summarize(
     }
 
 
-def read_state(folder: StudyFolder) -> dict[str, Any]:
-    """The summary of a study as it stands now, also while it runs (state "running")."""
+def read_state(folder: StudyFolder, running: bool | None = None) -> dict[str, Any]:
+    """The summary of a study as it stands now, also while it runs (state "running").
+
+    Args:
+        running: whether it is being run now; None asks its lock.
+    """
     study = folder.read_study()
     events = read_journal(folder.journal) if folder.journal.exists() else []
     records = replay(events)
-    if folder.is_locked():
+    if folder.is_locked() if running is None else running:
         state: State = "running"
     elif not has_ended(events):
         state = "interrupted"

@@ -5,14 +5,20 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from tune_diffreg.results import Best, StudyFolder
 from tune_diffreg.study import Study
+from tune_diffreg.tracking.problems import reason
+from tune_diffreg.tracking.spool import Spool
+from tune_diffreg.words import counted
 
 _PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 60.0
+ENDING_SECONDS = 60.0
+"""The longest that the end of a study waits for MLflow."""
 
 log = logging.getLogger(__name__)
 
@@ -27,15 +33,58 @@ class Deliverer(Protocol):
         """Adds the results, and the exported model if there is one."""
 
 
-class Follower:
-    """Follows one journal until it is closed.
+@dataclass(frozen=True)
+class Source:
+    """A journal to be delivered.
 
-    Args:
-        delivery: makes a deliverer; called in the thread, since importing MLflow takes seconds.
+    Attributes:
+        make: a deliverer; called in the follower's thread, since importing MLflow takes seconds.
     """
 
-    def __init__(self, delivery: Callable[[], Deliverer]) -> None:
-        self._make = delivery
+    spool: Spool
+    make: Callable[[], Deliverer]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a delivery.
+
+    Attributes:
+        delivered: records that MLflow took.
+        waiting: records that it has not, the results being one of them.
+        problem: why it has not; empty if it has everything.
+        refused: values that it will not take, in all deliveries.
+        refusals: file that names those.
+    """
+
+    delivered: int
+    waiting: int
+    problem: str
+    refused: int
+    refusals: Path
+
+    def sentences(self, later: str) -> list[str]:
+        """What there is to say; `later` is what delivers the rest."""
+        told = []
+        if self.problem:
+            wait = "waits" if self.waiting == 1 else "wait"
+            told.append(
+                f"MLflow has not taken everything ({self.problem}): "
+                f"{counted(self.waiting, 'record')} {wait}. Deliver later with:  {later}"
+            )
+        if self.refused:
+            told.append(
+                f"MLflow refused {counted(self.refused, 'value')}; all others are there. "
+                f"Which and why: {self.refusals}"
+            )
+        return told
+
+
+class Follower:
+    """Follows one journal until it is closed."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
         self._closing = threading.Event()
         self._summary: dict[str, Any] | None = None
         self._model: Path | None = None
@@ -44,20 +93,25 @@ class Follower:
         self._thread = threading.Thread(target=self._follow, name="mlflow", daemon=True)
         self._thread.start()
 
-    def close(
-        self, summary: dict[str, Any] | None, model: Path | None = None, seconds: float = 60.0
-    ) -> str:
-        """Delivers what is left and the results, for at most `seconds`.
+    @property
+    def waiting(self) -> int:
+        """How many events are in the journal and not in MLflow; asks nobody."""
+        return self._source.spool.waiting()
 
-        Returns:
-            Empty if MLflow has everything, else a sentence that says what is missing and why.
-        """
+    def close(
+        self,
+        summary: dict[str, Any] | None,
+        model: Path | None = None,
+        seconds: float | None = ENDING_SECONDS,
+    ) -> Outcome:
+        """Delivers what is left and the results, for at most `seconds`; None: until it is done."""
         self._summary, self._model = summary, model
         self._closing.set()
         self._thread.join(seconds)
+        problem, spool = self._problem, self._source.spool
         if self._thread.is_alive():
-            return "MLflow does not answer; nothing but its copy is missing"
-        return self._problem
+            problem = problem or f"it took longer than {seconds:.0f} seconds"
+        return Outcome(spool.delivered, spool.owed(), problem, spool.refused(), spool.refusals)
 
     def _follow(self) -> None:
         pause = _PAUSE_SECONDS
@@ -68,9 +122,8 @@ class Follower:
                 self._problem = ""
                 pause = _PAUSE_SECONDS
             except Exception as error:  # MLflow's stores raise whatever their backends raise
-                log.warning("MLflow: %s", error)
-                reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-                self._problem = f"MLflow has not taken everything: {reason[:200]}"
+                self._problem = reason(error)
+                log.warning("MLflow: %s", self._problem)
                 pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
             if closing:
                 return
@@ -78,7 +131,7 @@ class Follower:
 
     def _deliver(self, closing: bool) -> None:
         # After a failure it is not known what MLflow took: a new delivery looks.
-        delivery = self._delivery or self._make()
+        delivery = self._delivery or self._source.make()
         self._delivery = None
         delivery.deliver()
         if closing and self._summary is not None:
@@ -86,23 +139,25 @@ class Follower:
         self._delivery = delivery
 
 
-def study_delivery(study: Study, folder: StudyFolder) -> Callable[[], Deliverer]:
-    """Of a study's journal."""
+def study_delivery(study: Study, folder: StudyFolder, live: bool = True) -> Source:
+    """Of a study's journal; `live` if it is being run, by this machine."""
+    spool = Spool(folder.journal, folder.delivery)
 
     def make() -> Deliverer:
         from tune_diffreg.tracking.delivery import Delivery
 
-        return Delivery(study, folder)
+        return Delivery(study, folder, spool, live)
 
-    return make
+    return Source(spool, make)
 
 
-def training_delivery(best: Best, history: Path, storage: Path) -> Callable[[], Deliverer]:
+def training_delivery(best: Best, history: Path, storage: Path, live: bool = True) -> Source:
     """Of a production training's."""
+    spool = Spool(history, history.with_name("mlflow.json"))
 
     def make() -> Deliverer:
         from tune_diffreg.tracking.training import TrainingDelivery
 
-        return TrainingDelivery(best, history, storage)
+        return TrainingDelivery(best, spool, storage, live)
 
-    return make
+    return Source(spool, make)

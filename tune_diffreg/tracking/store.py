@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_CONFIGURE_LOGGING", "false")
-# A dead server must not hold a delivery up for minutes; the follower tries again later.
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+# A request is sent once: after a failure the follower looks what MLflow has, and a dead server
+# must not hold it up for minutes.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 
 from mlflow import MlflowClient
@@ -20,15 +24,21 @@ from mlflow.entities import Metric, Param, Run, RunTag
 from tune_diffreg.results.journal import Event
 from tune_diffreg.study import TrialConfig
 from tune_diffreg.study.space import flatten
+from tune_diffreg.tracking.problems import is_refusal, reason
+from tune_diffreg.tracking.uri import Place
 
 DESCRIPTION = "mlflow.note.content"
 # Without it the UI opens the experiment as one about language models.
 _KIND = {"mlflow.experimentKind": "custom_model_development"}
-_LONGEST_PARAM = 6000  # MLflow refuses a longer value
-_MOST_METRICS = 500  # of at most 1,000 entries that it takes in a request
+_LONGEST_NAME = 250  # MLflow refuses longer ones
+_LONGEST_VALUE = 6000
+_MOST_ENTRIES = 500  # of at most 1,000 that it takes in a request
+_RUNS_IN_A_PAGE = 200  # so that a slow server answers in time
 
 for _name in ("mlflow", "alembic"):
     logging.getLogger(_name).setLevel(logging.ERROR)
+
+Entry = Param | RunTag | Metric
 
 
 @dataclass
@@ -39,27 +49,32 @@ class Batch:
     metrics: list[Metric] = field(default_factory=list)
     tags: dict[str, str] = field(default_factory=dict)
 
+    def entries(self) -> list[Entry]:
+        tags = [RunTag(key, clean_text(value)) for key, value in self.tags.items()]
+        return [*self.params, *tags, *self.metrics]
+
 
 class Store:
-    """One experiment of the store at `uri`. What is added to a run waits until it is flushed.
+    """One experiment. What is added to a run waits until it is flushed.
 
     Args:
-        artifacts: folder of the experiment's files, where it is made and the store has no place
-            of its own for them.
+        set_aside: called with a run, what it was refused, and why.
     """
 
-    def __init__(self, uri: str, experiment: str, artifacts: Path | None) -> None:
-        self.client = MlflowClient(uri)
-        self._name = experiment
-        self._artifacts = artifacts
+    def __init__(self, place: Place, set_aside: Callable[[str, str, str], None]) -> None:
+        self.client = MlflowClient(place.uri)
+        self._place = place
+        self._set_aside = set_aside
         self._batches: dict[str, Batch] = defaultdict(Batch)
+        self._witness: tuple[str, RunTag] | None = None
 
     def open(self) -> None:
         """Finds the experiment, or makes it."""
-        found = self.client.get_experiment_by_name(self._name)
+        name, artifacts = self._place.experiment, self._place.artifacts
+        found = self.client.get_experiment_by_name(name)
         if found is None:
-            location = None if self._artifacts is None else self._artifacts.resolve().as_uri()
-            self._experiment = self.client.create_experiment(self._name, location, _KIND)
+            location = None if artifacts is None else artifacts.resolve().as_uri()
+            self._experiment = self.client.create_experiment(name, location, _KIND)
         else:
             self._experiment = found.experiment_id
 
@@ -69,7 +84,10 @@ class Store:
         token: str | None = None
         while True:
             page = self.client.search_runs(
-                [self._experiment], f"tags.`{tag}` = '{value}'", page_token=token
+                [self._experiment],
+                f"tags.`{tag}` = '{value}'",
+                max_results=_RUNS_IN_A_PAGE,
+                page_token=token,
             )
             runs += page
             token = page.token
@@ -78,8 +96,13 @@ class Store:
 
     def create(self, name: str, tags: dict[str, str], time: int) -> str:
         """A new run's id."""
-        run = self.client.create_run(self._experiment, time, tags, run_name=name)
+        cleaned = {key: clean_text(value) for key, value in tags.items()}
+        run = self.client.create_run(self._experiment, time, cleaned, run_name=clean_text(name))
         return str(run.info.run_id)
+
+    def trust(self, run_id: str, tag: str, value: str) -> None:
+        """Names a tag that a run has: a store that refuses even that refuses everything."""
+        self._witness = run_id, RunTag(tag, value)
 
     def batch(self, run_id: str) -> Batch:
         """What waits for a run, to add to."""
@@ -92,18 +115,67 @@ class Store:
 
     def flush_run(self, run_id: str) -> None:
         """Sends what waits for one run."""
-        batch = self._batches.pop(run_id)
-        tags = [RunTag(key, value) for key, value in batch.tags.items()]
-        first, *more = _chunks(batch.metrics, _MOST_METRICS) or [[]]
-        self.client.log_batch(run_id, first, batch.params, tags)
-        for metrics in more:
-            self.client.log_batch(run_id, metrics)
+        entries = self._batches.pop(run_id, Batch()).entries()
+        for first in range(0, len(entries), _MOST_ENTRIES):
+            self._log(run_id, entries[first : first + _MOST_ENTRIES])
+
+    def file(self, run_id: str, path: Path) -> None:
+        """Sends a file, if it is there."""
+        if path.exists():
+            self.client.log_artifact(run_id, str(path))
+
+    @contextmanager
+    def setting_aside(self, run: str, what: str) -> Iterator[None]:
+        """Goes on after what MLflow refuses. An outage ends it as ever.
+
+        Raises:
+            ConnectionError: it refuses also what it has taken before.
+        """
+        try:
+            yield
+        except Exception as error:
+            if not is_refusal(error):
+                raise
+            self._prove()
+            self._set_aside(run, what, reason(error))
+
+    def _log(self, run_id: str, entries: list[Entry]) -> None:
+        """Sends entries together; those of which one is refused in halves, down to that one."""
+        if len(entries) == 1:
+            with self.setting_aside(run_id, _shown(entries[0])):
+                self._log_batch(run_id, entries)
+            return
+        try:
+            self._log_batch(run_id, entries)
+        except Exception as error:
+            if not is_refusal(error):
+                raise
+            middle = len(entries) // 2
+            self._log(run_id, entries[:middle])
+            self._log(run_id, entries[middle:])
+
+    def _log_batch(self, run_id: str, entries: list[Entry]) -> None:
+        self.client.log_batch(
+            run_id,
+            [entry for entry in entries if isinstance(entry, Metric)],
+            [entry for entry in entries if isinstance(entry, Param)],
+            [entry for entry in entries if isinstance(entry, RunTag)],
+        )
+
+    def _prove(self) -> None:
+        """Raises ConnectionError where MLflow takes nothing at all."""
+        if self._witness is not None:
+            run_id, tag = self._witness
+            try:
+                self.client.log_batch(run_id, tags=[tag])
+            except Exception as error:
+                raise ConnectionError(reason(error)) from error
 
 
 def params(config: TrialConfig) -> list[Param]:
     """Every setting by its dotted path."""
     return [
-        Param(key, str(value)[:_LONGEST_PARAM])
+        Param(clean_name(key), clean_text(str(value))[:_LONGEST_VALUE])
         for key, value in flatten(config.model_dump(mode="json")).items()
     ]
 
@@ -111,7 +183,9 @@ def params(config: TrialConfig) -> list[Param]:
 def metrics(event: Event, time: int) -> list[Metric]:
     """The scores of an event, at its images seen."""
     scores = {**event["scores"], "seconds": event["seconds"]}
-    return [Metric(name, value, time, event["images"]) for name, value in scores.items()]
+    return [
+        Metric(clean_name(name), value, time, event["images"]) for name, value in scores.items()
+    ]
 
 
 def milliseconds(event: Event) -> int:
@@ -119,5 +193,17 @@ def milliseconds(event: Event) -> int:
     return int(event["time"] * 1000)
 
 
-def _chunks(metrics: list[Metric], most: int) -> list[list[Metric]]:
-    return [metrics[i : i + most] for i in range(0, len(metrics), most)]
+def clean_name(name: str) -> str:
+    """The name under which MLflow takes a score or a setting, which may be a user's own words."""
+    return re.sub(r"[^\w.\- ]", "_", name)[:_LONGEST_NAME]
+
+
+def clean_text(text: str) -> str:
+    """Text without what databases refuse: the character 0 and halves of surrogate pairs."""
+    return text.replace("\0", "\ufffd").encode(errors="replace").decode()
+
+
+def _shown(entry: Entry) -> str:
+    if isinstance(entry, Metric):
+        return f"metric {entry.key} = {entry.value} at {entry.step}"
+    return f"{'tag' if isinstance(entry, RunTag) else 'param'} {entry.key}"

@@ -35,8 +35,7 @@ def _left_by_a_killed_driver(scene: Scene) -> list[Path]:
     scene.wait(lambda: _found(scene, LATEST), command)
     command.signal(signal.SIGKILL)
     scene.ends(command, -signal.SIGKILL)
-    for process in scene.processes():  # or an orphan would put a whole one in its place
-        process.kill()
+    scene.close()  # or an orphan would put a whole one in its place
     found = _found(scene, LATEST)
     if not found:
         raise Missed("the trial ended while its driver was killed")

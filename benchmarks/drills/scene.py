@@ -9,7 +9,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -143,23 +143,20 @@ class Scene:
         self.wait(lambda: time.monotonic() >= until or self.decisions() > moment.decisions, command)
 
     def processes(self) -> list[psutil.Process]:
-        """All that the drill started and that lives, orphans too: they bear its mark."""
-        mark, found = self.environment[_MARK], []
+        """All that the drill started and that lives, orphans too: they bear its mark, or their
+        parents do."""
+        mark, found = self.environment[_MARK], set()
         for process in psutil.process_iter():
-            try:
+            with suppress(psutil.Error):
                 if process.environ().get(_MARK) == mark:
-                    found.append(process)
-            except psutil.Error:
-                continue
-        return found
+                    found |= {process, *process.children(recursive=True)}
+        return list(found)
 
     def close(self) -> None:
         """Ends every process of the drill."""
         for process in self.processes():
-            try:
+            with suppress(psutil.NoSuchProcess):
                 process.kill()
-            except psutil.NoSuchProcess:
-                continue
 
     def _draw(self, share: float) -> Moment:
         at = self.dice.uniform(0, share * self.timeline[-1])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
+from benchmarks.drills.processes import KILLED
 from benchmarks.drills.scene import Missed, Scene
 from tune_diffreg.search.checkpoint import BEFORE, LATEST
 
@@ -34,8 +35,8 @@ def _left_by_a_killed_driver(scene: Scene) -> list[Path]:
     scene.random_moment(command, share=0.7)
     scene.wait(lambda: _found(scene, LATEST), command)
     command.signal(signal.SIGKILL)
-    scene.ends(command, -signal.SIGKILL)
-    scene.close()  # or an orphan would put a whole one in its place
+    scene.ends(command, KILLED)
+    scene.kill_all()  # or an orphan would put a whole one in its place
     found = _found(scene, LATEST)
     if not found:
         raise Missed("the trial ended while its driver was killed")

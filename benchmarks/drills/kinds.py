@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from benchmarks.drills import checkpoints, clock, processes, server
+from benchmarks.drills import checkpoints, clock, nodes, processes, server, storage
 from benchmarks.drills.scene import ONE_WORKER, SMALL, Scene
+
+# What a cluster of two nodes works at for a while.
+LONG = (*SMALL, "training.images=7680", "halving.first_rung=1920", "search.trials=6")
 
 
 @dataclass(frozen=True)
@@ -54,4 +57,11 @@ KINDS = (
         to_fail=frozenset({"t0001"}),
     ),
     Kind("clock set back", clock.set_back),
+    Kind("storage read-only for a while", storage.read_only_for_a_while),
+    Kind("storage read-only for good", storage.read_only_for_good),
+    Kind("storage full for a while", storage.full_for_a_while),
+    Kind("raylet of a node killed", nodes.raylet_killed, LONG, LONG, exact=False),
+    Kind("head node and driver killed", nodes.head_killed, LONG, LONG, exact=False),
+    Kind("head node killed", nodes.head_killed_under_the_driver, LONG, LONG, exact=False),
+    Kind("node preempted with notice", nodes.preempted, LONG, LONG, exact=False),
 )

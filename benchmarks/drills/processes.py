@@ -10,8 +10,8 @@ import psutil
 from benchmarks.drills.command import Command
 from benchmarks.drills.scene import Scene
 
-_KILLED = -signal.SIGKILL
-_INTERRUPTED = 130
+KILLED = -signal.SIGKILL
+INTERRUPTED = 130
 
 
 def driver_killed(scene: Scene) -> None:
@@ -19,7 +19,7 @@ def driver_killed(scene: Scene) -> None:
     command = scene.run()
     scene.random_moment(command)
     command.signal(signal.SIGKILL)
-    scene.ends(command, _KILLED)
+    scene.ends(command, KILLED)
     scene.resume()
 
 
@@ -53,7 +53,7 @@ def interrupted_twice(scene: Scene) -> None:
 def _interrupted_or_just_over(scene: Scene) -> tuple[int, ...]:
     """0 is right too where the study's last decision had been taken when the signal came."""
     ended = any(event["event"] == "stop" and event["finished"] for event in scene.events())
-    return (_INTERRUPTED, 0) if ended else (_INTERRUPTED,)
+    return (INTERRUPTED, 0) if ended else (INTERRUPTED,)
 
 
 def _running_actor(scene: Scene, command: Command) -> psutil.Process:

@@ -79,6 +79,7 @@ class Scene:
     exits: list[tuple[int | None, tuple[int, ...]]] = field(default_factory=list)
     screens: list[str] = field(default_factory=list)
     resumed: int = 0
+    _to_undo: list[Callable[[], None]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.storage = self.root / "runs"
@@ -152,11 +153,23 @@ class Scene:
                     found |= {process, *process.children(recursive=True)}
         return list(found)
 
-    def close(self) -> None:
+    def on_close(self, undo: Callable[[], None]) -> None:
+        """Has something undone when the drill is over and its processes have ended."""
+        self._to_undo.append(undo)
+
+    def kill_all(self) -> None:
         """Ends every process of the drill."""
-        for process in self.processes():
+        killed = self.processes()
+        for process in killed:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
+        psutil.wait_procs(killed, timeout=10)
+
+    def close(self) -> None:
+        """Leaves nothing behind but files."""
+        self.kill_all()
+        while self._to_undo:
+            self._to_undo.pop()()
 
     def _draw(self, share: float) -> Moment:
         at = self.dice.uniform(0, share * self.timeline[-1])

@@ -23,6 +23,7 @@ class Kind:
         exact: whether both must be equal in everything; with several workers the order of
             decisions is not fixed, and each trial must be there once and have ended well.
         to_fail: trials that are meant to fail.
+        needs_root: whether it mounts file systems.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Kind:
     straight: tuple[str, ...] = (*SMALL, ONE_WORKER)
     exact: bool = True
     to_fail: frozenset[str] = frozenset()
+    needs_root: bool = False
 
 
 def nothing(scene: Scene) -> None:
@@ -38,8 +40,22 @@ def nothing(scene: Scene) -> None:
     scene.ends(scene.run(), 0)
 
 
-_DIVERGING = "search.baselines.published={optimizer.learning_rate: 1.0, optimizer.clip_norm: null}"
-"""In place of a baseline, since baselines set no standard for the other trials."""
+# In place of a baseline, since baselines set no standard for the other trials.
+_DIVERGING = "search.baselines.published={optimizer.learning_rate: 1.0, optimizer.weight_decay: 60}"
+_SECOND = frozenset({"t0001"})
+"""That baseline, as a trial."""
+
+_OWN_MODEL = (
+    *SMALL,
+    ONE_WORKER,
+    "model={in_channels: 1, sample_size: 8, factory: 'benchmarks.drills.models:unet'}",
+    "search.baselines.published={}",
+)
+_EATING = (
+    *_OWN_MODEL,
+    "search.baselines.published={model.arguments: {mib_a_step: 64}}",
+    "resources.memory=2",
+)
 
 KINDS = (
     Kind("driver killed", processes.driver_killed),
@@ -54,12 +70,14 @@ KINDS = (
         "NaN",
         nothing,
         overrides=(*SMALL, ONE_WORKER, _DIVERGING),
-        to_fail=frozenset({"t0001"}),
+        to_fail=_SECOND,
     ),
+    Kind("trial hangs", processes.hung),
+    Kind("trial eats memory", nothing, _EATING, _OWN_MODEL, to_fail=_SECOND),
     Kind("clock set back", clock.set_back),
-    Kind("storage read-only for a while", storage.read_only_for_a_while),
-    Kind("storage read-only for good", storage.read_only_for_good),
-    Kind("storage full for a while", storage.full_for_a_while),
+    Kind("storage read-only for a while", storage.read_only_for_a_while, needs_root=True),
+    Kind("storage read-only for good", storage.read_only_for_good, needs_root=True),
+    Kind("storage full for a while", storage.full_for_a_while, needs_root=True),
     Kind("raylet of a node killed", nodes.raylet_killed, LONG, LONG, exact=False),
     Kind("head node and driver killed", nodes.head_killed, LONG, LONG, exact=False),
     Kind("head node killed", nodes.head_killed_under_the_driver, LONG, LONG, exact=False),

@@ -12,6 +12,8 @@ from benchmarks.drills.scene import Scene
 
 KILLED = -signal.SIGKILL
 INTERRUPTED = 130
+_HANG_SECONDS = 30
+"""Six signs of life."""
 
 
 def driver_killed(scene: Scene) -> None:
@@ -27,6 +29,13 @@ def actor_killed(scene: Scene) -> None:
     """SIGKILL of the process of a trial; nobody resumes anything."""
     command = scene.run()
     _running_actor(scene, command).kill()
+    scene.ends(command, 0)
+
+
+def hung(scene: Scene) -> None:
+    """SIGSTOP of the process of a trial, which then gives no sign of life for too long."""
+    command = scene.run(f"resources.hang_seconds={_HANG_SECONDS}")
+    _running_actor(scene, command).suspend()
     scene.ends(command, 0)
 
 

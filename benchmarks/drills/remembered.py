@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -13,41 +14,38 @@ from tune_diffreg.tracking import tracking_uri
 _PARENT = "mlflow.parentRunId"
 
 
-def mlflow_differences(folder: StudyFolder, records: dict[str, TrialRecord]) -> int:
-    """How many runs and points of metrics are missing, there twice, or other than they should be.
-
-    A parent run that is not there exactly once counts as one, and so does one that has not ended.
-    """
+def missing_in_mlflow(folder: StudyFolder, records: dict[str, TrialRecord]) -> Iterator[str]:
+    """Every run and point of a metric that is missing, there twice, or other than it should be."""
     client = MlflowClient(tracking_uri(folder.read_study(), folder.storage))
     experiment = client.get_experiment_by_name(folder.name)
-    if experiment is None:
-        return 1 + len(records)
+    runs = client.search_runs([experiment.experiment_id]) if experiment else []
     by_trial: dict[str, list[Run]] = defaultdict(list)
-    parents = []
-    for run in client.search_runs([experiment.experiment_id]):
+    parents = [run for run in runs if _PARENT not in run.data.tags]
+    for run in runs:
         if _PARENT in run.data.tags:
             by_trial[run.data.tags["trial_id"]].append(run)
-        else:
-            parents.append(run)
-    ended = [run for run in parents if run.info.status == "FINISHED"]
-    lost = abs(len(parents) - 1) + (len(parents) == 1 and not ended)
-    lost += sum(len(runs) for name, runs in by_trial.items() if name not in records)
+    if [run.info.status for run in parents] != ["FINISHED"]:
+        yield f"MLflow has parent runs {[run.info.status for run in parents]}"
+    for name in by_trial.keys() - records.keys():
+        yield f"MLflow has a run of {name}, which is no trial"
     for name, record in records.items():
-        runs = by_trial[name]
-        lost += abs(len(runs) - 1)
-        lost += sum(_differences(client, run, record) for run in runs[:1])
-    return lost
+        if len(by_trial[name]) != 1:
+            yield f"MLflow has {len(by_trial[name])} runs of {name}"
+        else:
+            yield from _differences(client, by_trial[name][0], record)
 
 
-def _differences(client: MlflowClient, run: Run, record: TrialRecord) -> int:
+def _differences(client: MlflowClient, run: Run, record: TrialRecord) -> Iterator[str]:
     """Of one trial's run."""
-    lost = int(run.data.tags["trial_state"] != record.state)
-    expected: dict[str, list[tuple[int, float]]] = defaultdict(list)
+    state = run.data.tags["trial_state"]
+    if state != record.state:
+        yield f"MLflow has {record.id} as {state}, and it is {record.state}"
+    expected: dict[str, Counter[tuple[int, float]]] = defaultdict(Counter)
     for report in record.reports:
         for name, value in report.scores.items():
-            expected[name].append((report.images, value))
+            expected[name][report.images, value] += 1
     for name, points in expected.items():
-        found = Counter((m.step, m.value) for m in client.get_metric_history(run.info.run_id, name))
-        right = Counter(points)
-        lost += ((found - right) + (right - found)).total()
-    return lost
+        history = client.get_metric_history(run.info.run_id, name)
+        found = Counter((metric.step, metric.value) for metric in history)
+        for point in ((found - points) + (points - found)).elements():
+            yield f"MLflow has {name} of {record.id} wrong at {point}"

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import ray
 import torch
 from ray import tune
 
@@ -15,6 +16,7 @@ from tune_diffreg.factory import in_a_line
 from tune_diffreg.mirror import storage_at
 from tune_diffreg.patience import PAUSE_SECONDS, passes, reason_of
 from tune_diffreg.results.folder import PAIRS, SAMPLES, StudyFolder
+from tune_diffreg.search.memory import MemoryBound, OverMemory
 from tune_diffreg.search.sheets import save_pairs, save_sheet
 from tune_diffreg.search.trial import (
     Materials,
@@ -26,6 +28,8 @@ from tune_diffreg.study import Resources, TrialConfig
 
 # A result at least this often, so that the display moves and an interrupt is heeded.
 SLICE_SECONDS = 5.0
+# How often a trial's memory is looked at.
+_LOOK_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,8 @@ class TrialActor(tune.Trainable):
     """Trains in slices; a result has `rung` and `scores` where it reached a rung.
 
     A failure of the trial is a result too (`failure`), so that the actor lives on. While the
-    storage cannot be written, results say so (`waiting`), and each step tries again.
+    storage cannot be written, results say so (`waiting`), and each step tries again. A process
+    that is of no use to the next trial says so too (`exits`), and ends in the next step.
     """
 
     def setup(self, config: dict[str, Any], shared: Shared | None = None) -> None:
@@ -66,6 +71,8 @@ class TrialActor(tune.Trainable):
         self._study = StudyFolder(storage_at(shared.storage), shared.study)
         torch.set_num_threads(shared.resources.cpu)
         bound_memory(shared.resources)
+        self._memory = MemoryBound(shared.resources.memory, hard=shared.resources.gpu == 0)
+        self._exits = False
         self._network: Network | None = None
         self._begin(config)
 
@@ -74,14 +81,19 @@ class TrialActor(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
+        if self._exits:
+            ray.actor.exit_actor()
         try:
             return self._advance()
         except Diverged as error:
             return self._result(failure=str(error))
         except torch.OutOfMemoryError:
             failure = self._out_of_memory()
+        except OverMemory as error:
+            failure, self._exits = str(error), True
         except Exception as error:
-            failure = in_a_line(error)
+            self._exits = self._memory.refused(error)
+            failure = self._memory.sentence if self._exits else in_a_line(error)
         return self._given_up(failure)
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
@@ -109,17 +121,26 @@ class TrialActor(tune.Trainable):
         if not self._loaded and not self._can(lambda: self._load(trial)):
             return self._pause()
         if self._reached is None:
-            if not trial.train(until=self._ahead[0], seconds=SLICE_SECONDS):
+            if not self._train(trial):
                 trial.trainer.check_finite()
                 self._can(lambda: trial.save_if_cheap(self._folder))
                 return self._result()
             self._reached = Reached(self._ahead[0], *trial.evaluate())
+            self._memory.check()
         reached = self._reached
         if not self._can(lambda: self._keep(trial, reached)):
             return self._pause()
         self._ahead = [r for r in self._ahead if r > trial.images_seen]
         self._reached = None
         return self._result(rung=reached.rung, scores=reached.scores)
+
+    def _train(self, trial: Trial) -> bool:
+        """Trains a slice; whether the next rung is reached."""
+        reached, end = False, time.monotonic() + SLICE_SECONDS
+        while not reached and time.monotonic() < end:
+            reached = trial.train(until=self._ahead[0], seconds=_LOOK_SECONDS)
+            self._memory.check()
+        return reached
 
     def _load(self, trial: Trial) -> None:
         trial.load(self._folder)
@@ -177,5 +198,6 @@ class TrialActor(tune.Trainable):
             "images": trial.images_seen if trial else 0,
             "seconds": trial.seconds if trial else 0.0,
             "waiting": self._waiting,
+            "exits": self._exits,
             **content,
         }

@@ -1,58 +1,49 @@
-"""Search and confirmation as Ray Tune sees them: a searcher, and a scheduler that prunes."""
+"""Search and confirmation as Ray Tune sees them: a searcher, a scheduler that prunes, a watch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import ray
+from ray._private.state import state
+from ray.air.execution._internal.actor_manager import RayActorManager
+from ray.exceptions import RayActorError, RayTaskError
+from ray.tune import Callback
+from ray.tune.execution import tune_controller
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from tune_diffreg.patience import Patience, StorageLost
-from tune_diffreg.search.confirmation import Confirmation
-from tune_diffreg.search.coordinator import Coordinator
-from tune_diffreg.search.halving import Decision
+from tune_diffreg.search.conductor import Conductor, Death
 
 # Ray pickles the searcher and the scheduler to restore an experiment from. We go on from the
 # journal instead, so there is nothing for those pickles to hold.
 _NOTHING: dict[str, Any] = {}
 
-_SCORE = "scores/"  # Ray flattens nested results with slashes
-
-Director = Coordinator | Confirmation
-"""Says what runs next, and what becomes of it."""
-
 
 class CoordinatedSearcher(Searcher):
-    """Hands the coordinator's trials to Ray, as many at a time as `slots` says.
+    """Hands trials to Ray, as many at a time as `slots` says.
 
     A trial that pauses ends for Ray, whose actor takes the next; when it is promoted, it is a new
-    trial of Ray's that goes on from the checkpoint. So Ray's own pausing is not needed.
+    trial of Ray's that goes on from the checkpoint. So is one whose process died. Neither Ray's
+    own pausing nor its restarting is needed.
     """
 
-    def __init__(self, coordinator: Director, slots: Callable[[], int], patience: Patience) -> None:
+    def __init__(self, conductor: Conductor, slots: Callable[[], int]) -> None:
         super().__init__()
-        self._coordinator = coordinator
+        self._conductor = conductor
         self._slots = slots
-        self._patience = patience
-        self._running: dict[str, str] = {}
+        self._names: dict[str, str] = {}  # Ray's of a trial -> ours
 
     def suggest(self, trial_id: str) -> Any:
-        if self._patience.lost:
-            return Searcher.FINISHED
-        if len(self._running) >= self._slots():
+        if len(self._conductor) >= self._slots():
             return None
-        try:
-            assignment = self._coordinator.next_trial()
-        except StorageLost:
-            self._coordinator.interrupt()
-            return Searcher.FINISHED
+        assignment = self._conductor.next_trial()
         if assignment is None:
-            over = self._coordinator.finished or self._coordinator.interrupted
-            return Searcher.FINISHED if over else None
-        self._running[trial_id] = assignment.trial_id
+            return Searcher.FINISHED if self._conductor.over else None
+        self._names[trial_id] = assignment.trial_id
         return {
             "trial_id": assignment.trial_id,
             "config": assignment.config.model_dump(),
@@ -60,11 +51,11 @@ class CoordinatedSearcher(Searcher):
         }
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:  # noqa: ARG002
-        ours = self._running.pop(trial_id)
-        self._patience.writes(ours)  # or has no more to write
-        if error and not self._patience.lost:
-            with suppress(StorageLost):  # it goes on later, as all others do
-                self._coordinator.fail(ours, "its process died, each time that it was restarted")
+        ours = self._names.pop(trial_id)
+        if error:
+            self._conductor.died(ours)
+        else:
+            self._conductor.stopped(ours)
 
     def __getstate__(self) -> dict[str, Any]:
         return _NOTHING
@@ -77,50 +68,72 @@ class CoordinatedSearcher(Searcher):
 
 
 class CoordinatedScheduler(FIFOScheduler):
-    """Passes each result to the coordinator and its decision to Ray."""
+    """Passes each result on, and to Ray whether the trial goes on."""
 
-    def __init__(self, coordinator: Director, patience: Patience) -> None:
+    def __init__(self, conductor: Conductor) -> None:
         super().__init__()
-        self._coordinator = coordinator
-        self._patience = patience
+        self._conductor = conductor
 
     def __getstate__(self) -> dict[str, Any]:
         return _NOTHING
 
     def on_trial_result(self, _: Any, trial: Trial, result: dict[str, Any]) -> str:
-        ours = trial.config["trial_id"]
-        try:
-            go_on = self._decide(ours, result)
-        except StorageLost:
-            self._coordinator.interrupt()
-            go_on = False
+        go_on = self._conductor.result(trial.config["trial_id"], result)
         decision: str = TrialScheduler.CONTINUE if go_on else TrialScheduler.STOP
         return decision
 
-    def _note_storage(self, trial_id: str, result: dict[str, Any]) -> None:
-        if result.get("waiting"):
-            self._patience.waits(trial_id, result["waiting"])
-        else:
-            self._patience.writes(trial_id)
 
-    def _decide(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """Whether the trial goes on.
+class Watch(Callback):
+    """Looks after the trials' processes, at each step of Ray's."""
 
-        Raises:
-            StorageLost: that cannot be written down, so it has not been decided.
-        """
-        if self._patience.lost:
-            return False
-        self._note_storage(trial_id, result)
-        if "failure" in result:
-            self._coordinator.fail(trial_id, result["failure"])
-            return False
-        decision = Decision.CONTINUE
-        if "rung" in result:
-            scores = {k.removeprefix(_SCORE): v for k, v in result.items() if k.startswith(_SCORE)}
-            decision = self._coordinator.report(
-                trial_id, result["images"], result["seconds"], scores
-            )
-        else:
-            self._coordinator.progress(trial_id, result["images"])
-        return decision.goes_on and not self._coordinator.interrupted
+    def __init__(self, conductor: Conductor) -> None:
+        self._conductor = conductor
+
+    def __getstate__(self) -> dict[str, Any]:
+        return _NOTHING
+
+    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:  # noqa: ARG002
+        ours, actor = trial.config["trial_id"], trial.temporary_state.ray_actor
+        self._conductor.began(ours, actor._actor_id.hex())
+
+    def on_step_end(self, iteration: int, trials: list[Trial], **_: Any) -> None:  # noqa: ARG002
+        for actor in _actors_of(self._conductor.silent(), trials):
+            ray.kill(actor)
+
+
+def _actors_of(wanted: Collection[str], trials: list[Trial]) -> list[Any]:
+    """The actors that run these trials of ours."""
+    if not wanted:
+        return []  # and Ray's list may be long
+    running = [t.temporary_state.ray_actor for t in trials if t.config["trial_id"] in wanted]
+    return [actor for actor in running if actor is not None]
+
+
+def cause_of_death(actor: str) -> Death:
+    """How an actor died, as Ray's control store knows it."""
+    cause = state.actor_table(actor)["DeathCause"]
+    return Death.MEMORY if cause.HasField("oom_context") else Death.PROCESS
+
+
+class _Actors(RayActorManager):
+    """Ray's, save that an actor without memory is one that died.
+
+    As Ray has it (2.60), `OutOfMemoryError` is none of those errors that Tune expects of an actor,
+    and ends the whole run.
+    """
+
+    def _actor_task_failed(self, tracked_actor_task: Any, exception: Exception) -> None:
+        if not isinstance(exception, RayActorError | RayTaskError):
+            exception = RayActorError(error_msg=str(exception))
+        super()._actor_task_failed(tracked_actor_task, exception)
+
+
+@contextmanager
+def deaths_of_all_kinds() -> Iterator[None]:
+    """Has Tune take an actor's death as that trial's alone, whatever it died of."""
+    before = tune_controller.RayActorManager
+    tune_controller.RayActorManager = _Actors
+    try:
+        yield
+    finally:
+        tune_controller.RayActorManager = before

@@ -33,16 +33,14 @@ from tune_diffreg.results import (
 )
 from tune_diffreg.results.folder import REAL
 from tune_diffreg.search.checkpoint import remove_checkpoints
-from tune_diffreg.search.cluster import ray_cluster, trial_slots
+from tune_diffreg.search.cluster import needs_of, ray_cluster, trial_slots
+from tune_diffreg.search.conductor import Conductor
 from tune_diffreg.search.confirmation import Confirmation
 from tune_diffreg.search.coordinator import Coordinator, Listener
 from tune_diffreg.search.proposals import Proposals
 from tune_diffreg.search.sheets import save_sheet
 from tune_diffreg.search.trial import Materials, load_materials, materials_of
 from tune_diffreg.study import Study
-
-# How often a trial is started again after its process died before it counts as failed.
-_RESTARTS = 2
 
 
 @dataclass(frozen=True)
@@ -181,8 +179,15 @@ def _run_on_ray(
         from ray import tune
 
         from tune_diffreg.search.actor import Shared, TrialActor
-        from tune_diffreg.search.adapters import CoordinatedScheduler, CoordinatedSearcher
+        from tune_diffreg.search.adapters import (
+            CoordinatedScheduler,
+            CoordinatedSearcher,
+            Watch,
+            cause_of_death,
+            deaths_of_all_kinds,
+        )
 
+        conductor = Conductor(coordinator, patience, study.resources, cause_of_death)
         confirming = isinstance(coordinator, Confirmation)
         rungs = (study.training.images,) if confirming else study.rungs()
         shared = Shared(
@@ -194,18 +199,15 @@ def _run_on_ray(
             keeps_models=not confirming,
         )
         trainable = tune.with_resources(
-            tune.with_parameters(TrialActor, shared=shared),
-            {"cpu": study.resources.cpu, "gpu": study.resources.gpu},
+            tune.with_parameters(TrialActor, shared=shared), needs_of(study)
         )
         # With a searcher of one's own, Ray starts one actor at a time unless told otherwise.
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(study.search.trials)
         tuner = tune.Tuner(
             trainable,
             tune_config=tune.TuneConfig(
-                search_alg=CoordinatedSearcher(
-                    coordinator, trial_slots(study, session.address), patience
-                ),
-                scheduler=CoordinatedScheduler(coordinator, patience),
+                search_alg=CoordinatedSearcher(conductor, trial_slots(study, session.address)),
+                scheduler=CoordinatedScheduler(conductor),
                 num_samples=-1,  # the searcher says when it is finished
                 reuse_actors=True,
             ),
@@ -213,15 +215,10 @@ def _run_on_ray(
                 name=study.name,
                 **scratch,
                 verbose=0,
-                failure_config=tune.FailureConfig(max_failures=_RESTARTS),
+                callbacks=[Watch(conductor)],
             ),
         )
-
-        def interrupt() -> None:
-            patience.end()
-            coordinator.interrupt()
-
-        with _graceful_signals(interrupt):  # after Ray has set its own
+        with deaths_of_all_kinds(), _graceful_signals(conductor.interrupt):  # after Ray's own
             tuner.fit()
 
 

@@ -165,6 +165,12 @@ class Coordinator:
             self._end(record, "failed", reason)
             self._give_up_hopeless()
 
+    def again(self, trial_id: str, reason: str) -> None:
+        """Has a trial that was broken off go on from its checkpoint, as soon as there is a slot."""
+        if self.records[trial_id].state == "running":
+            self._to_continue.append(trial_id)
+            self.listener({"event": "again", "trial": trial_id, "reason": reason})
+
     def progress(self, trial_id: str, images: int) -> None:
         """Passes on that a trial is alive between rungs; not a decision, so not in the journal."""
         self.listener({"event": "progress", "trial": trial_id, "images": images})

@@ -65,3 +65,8 @@ def test_trials_are_replayed_from_their_events() -> None:
 def test_breaks_between_sessions_do_not_count_as_time() -> None:
     times = [("session", 0), ("report", 10), ("stop", 12), ("session", 500), ("stop", 505)]
     assert wall_seconds({"event": e, "time": t} for e, t in times) == 17
+
+
+def test_a_clock_that_is_set_back_takes_no_time_away() -> None:
+    times = [("session", 5000), ("report", 5010), ("report", 1412), ("stop", 1415)]
+    assert wall_seconds({"event": e, "time": t} for e, t in times) == 13

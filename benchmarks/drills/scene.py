@@ -142,6 +142,8 @@ class Scene:
         self.wait(lambda: self.events() and self.decisions() >= moment.decisions, command)
         until = time.monotonic() + moment.seconds
         self.wait(lambda: time.monotonic() >= until or self.decisions() > moment.decisions, command)
+        if command.over:
+            raise Missed(command.screen)
 
     def processes(self) -> list[psutil.Process]:
         """All that the drill started and that lives, orphans too: they bear its mark, or their

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,9 @@ from optuna.trial import FrozenTrial
 from playwright.sync_api import Browser, sync_playwright
 
 from tune_diffreg.study import Study, read_study
+
+# Servers that tests start need none of its six processes that wait for jobs.
+os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
 
 ROOT = Path(__file__).parent.parent
 DIGITS = ROOT / "search_spaces" / "digits.yaml"

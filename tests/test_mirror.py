@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,11 +16,13 @@ from hypothesis import strategies as st
 from moto.server import ThreadedMotoServer
 
 from tests.conftest import Command, run_cli, tiny_study
+from tests.terminal.test_display import started
 from tests.test_faults import LONG, records, reports, start, wait_for
 from tune_diffreg import mirror
 from tune_diffreg.errors import InputError
 from tune_diffreg.files import write_atomically
 from tune_diffreg.mirror import Mirror, fetch, mirror_of, publish_growth, storage_at, withdraw
+from tune_diffreg.observation import Observer, observer, read_status
 from tune_diffreg.results import StudyFolder, list_studies, open_study
 
 
@@ -187,3 +190,23 @@ def test_a_study_begun_here_is_gone_on_with_elsewhere(
     done = run_cli("export", "digits", "--storage", address, "--output", tmp_path / "best")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "best" / "pipeline").is_dir()
+
+
+def test_another_machine_sees_what_a_study_is_doing_and_reads_its_log(
+    address: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    study = tiny_study()
+    folder = StudyFolder(storage_at(address), study.name)
+    folder.create(study)
+    folder.journal.touch()
+    monkeypatch.setattr(observer, "_SECONDS_ELSEWHERE", 0.05)
+    with folder.lock(), Observer(study, folder, [], lambda: 0) as watching:
+        watching(started("t0000"))
+        folder.log.write_text("a line\n")
+        time.sleep(0.5)
+        other = StudyFolder(on_another_machine(address, monkeypatch, tmp_path / "b"), study.name)
+        other.refresh()
+        live = read_status(other)["live"]
+        assert [trial["trial"] for trial in live["running"]] == ["t0000"]
+        found(other.storage).fetch_growth(other.log)
+        assert other.log.read_text() == "a line\n"

@@ -65,6 +65,9 @@ def test_a_model_and_images_of_ones_own_go_through_a_study(tmp_path: Path) -> No
     exported = load_file(tmp_path / "mine" / "pipeline" / "model.safetensors")
     assert all(torch.equal(exported[name], weights[name]) for name in weights)
     assert (tmp_path / "mine" / "pipeline" / "scheduler" / "scheduler_config.json").exists()
-    done = command("train", "mine/best.yaml", "--output", "again", cwd=tmp_path)
+    refused = command("train", "mine/best.yaml", "--output", "again", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "names code to be run" in refused.stderr
+    done = command("train", "mine/best.yaml", "--output", "again", "--trust", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "equal to the last bit" in done.stdout

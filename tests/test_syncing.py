@@ -34,16 +34,16 @@ def test_twice_is_the_same_as_once(
     records = len(read_journal(folder.journal)) + 1  # and the results
     asked = ("sync", "digits", "--storage", tmp_path)
     assert command(*asked) == (0, f"digits: {records} records delivered, none waits\n")
-    once = contents(local_uri(tmp_path))
+    once = contents(local_uri(tmp_path), "digits")
     parents = [run for run in once.values() if "mlflow.parentRunId" not in run["tags"]]
     assert [run["status"] for run in parents] == [status]
     assert command(*asked) == (0, "digits: 0 records delivered, none waits\n")
-    assert contents(local_uri(tmp_path)) == once
+    assert contents(local_uri(tmp_path), "digits") == once
     folder.delivery.unlink()  # as if what was delivered had never been noted
     printed = json.loads(command(*asked, "--json")[1])
     assert printed == {"study": "digits", "delivered": records, "waiting": 0, "refused": 0,
                        "refusals": None}  # fmt: skip
-    assert contents(local_uri(tmp_path)) == once
+    assert contents(local_uri(tmp_path), "digits") == once
 
 
 def test_a_study_in_which_all_trials_failed_is_delivered(command: Command, tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_a_study_in_which_all_trials_failed_is_delivered(command: Command, tmp_p
         subject.fail(assignment.trial_id, "no luck \0 \udc80 at all")
     subject.close(subject.finished)
     assert command("sync", "digits", "--storage", tmp_path)[0] == 0
-    runs = contents(local_uri(tmp_path)).values()
+    runs = contents(local_uri(tmp_path), "digits").values()
     assert [run["status"] for run in runs] == ["FAILED"] * 3
     reasons = {run["tags"]["reason"] for run in runs if "reason" in run["tags"]}
     assert reasons == {"no luck � ? at all"}
@@ -62,12 +62,12 @@ def test_a_study_in_which_all_trials_failed_is_delivered(command: Command, tmp_p
 def test_a_store_that_was_lost_is_filled_again(command: Command, tmp_path: Path) -> None:
     folder = studied(tmp_path)
     assert command("sync", "digits", "--storage", tmp_path)[0] == 0
-    before = len(contents(local_uri(tmp_path)))
+    before = len(contents(local_uri(tmp_path), "digits"))
     (tmp_path / "mlflow.db").unlink()
     done = run_cli("sync", "digits", "--storage", tmp_path)  # this process has the old one open
     records = len(read_journal(folder.journal)) + 1
     assert done.stdout == f"digits: {records} records delivered, none waits\n", done.stderr
-    assert len(contents(local_uri(tmp_path))) == before
+    assert len(contents(local_uri(tmp_path), "digits")) == before
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,8 @@ def test_no_server_is_one_sentence_and_nothing_is_lost(command: Command, tmp_pat
     folder = studied(tmp_path, "tracking.uri='http://127.0.0.1:9'")
     status, printed = command("sync", "digits", "--storage", tmp_path)
     assert status == 1
-    assert printed.startswith("tune-diffreg: MLflow has not taken everything (")
+    assert printed.startswith("tune-diffreg: MLflow has not taken everything (Failed to establish")
+    assert "Connection refused" in printed
     records = len(read_journal(folder.journal)) + 1
     assert printed.endswith(f": 0 records delivered, {records} wait\n")
     assert printed.count("\n") == 1

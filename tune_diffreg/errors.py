@@ -5,6 +5,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from tune_diffreg.secrets import masked
+
 
 class InputError(Exception):
     """What the user gave cannot be used. The text says what, where, and what is allowed."""
@@ -54,5 +56,5 @@ def _is_branch_name(part: int | str) -> bool:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
+    text = masked(repr(value))  # before it is cut, or half a password would be left
     return text if len(text) <= 60 else text[:57] + "..."

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import sys
+from pathlib import Path
 from typing import Any
 
 from tune_diffreg.errors import InputError
+from tune_diffreg.secrets import plain_line
 
 
 def call_factory(key: str, factory: str, arguments: dict[str, Any]) -> Any:
@@ -20,6 +23,8 @@ def call_factory(key: str, factory: str, arguments: dict[str, Any]) -> Any:
     """
     where = f"{key} {factory}"
     module, name = factory.split(":")
+    if str(Path.cwd()) not in sys.path:  # no sooner, or any import would find what lies there
+        sys.path.append(str(Path.cwd()))
     try:
         function: Any = getattr(importlib.import_module(module), name)
     except ImportError as error:
@@ -38,5 +43,5 @@ def call_factory(key: str, factory: str, arguments: dict[str, Any]) -> Any:
 
 
 def in_a_line(error: BaseException) -> str:
-    """An error's kind and text without line breaks."""
-    return " ".join(f"{type(error).__name__}: {error}".split())
+    """An error's kind and text without line breaks and credentials."""
+    return plain_line(" ".join(f"{type(error).__name__}: {error}".split()))

@@ -43,15 +43,16 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             temporary.unlink(missing_ok=True)
 
 
-def append_durably(path: Path, end: int, content: bytes) -> int:
+def append(path: Path, end: int, content: bytes, sync: bool = False) -> int:
     """Appends to a file that the caller alone writes, and returns where it ends then.
 
     Args:
         end: what this returned last. What lies beyond was written when the storage failed, in
             part or not surely, and is cut off first.
+        sync: returns when it is on the disk.
 
     Raises:
-        OSError: it is not on the disk, or there is no file; to be tried again with the same `end`.
+        OSError: it is not there, or there is no file; to be tried again with the same `end`.
     """
     # Opened each time, since a file that was open when a server went down stays unusable.
     file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
@@ -61,10 +62,16 @@ def append_durably(path: Path, end: int, content: bytes) -> int:
         left = memoryview(content)
         while left:
             left = left[os.write(file, left) :]
-        os.fsync(file)
+        if sync:
+            os.fsync(file)
     finally:
-        os.close(file)
+        os.close(file)  # some network file systems tell of a full disk here
     return end + len(content)
+
+
+def append_durably(path: Path, end: int, content: bytes) -> int:
+    """The same, and returns when it is on the disk."""
+    return append(path, end, content, sync=True)
 
 
 def check_writable(folder: Path) -> None:
@@ -100,6 +107,44 @@ def locked(path: Path, busy: str) -> Iterator[None]:
         except OSError as error:
             raise InputError(f"{path.parent} cannot be written ({error.strerror})") from None
         yield
+
+
+def user_path(text: str) -> Path:
+    """A path as a user writes it, in which ~ is a home folder.
+
+    Raises:
+        InputError: there is no such home folder, or no system takes such a path.
+    """
+    try:
+        path = Path(text).expanduser()
+        path.exists()
+    except RuntimeError:
+        raise InputError(f"{text}: there is no such home folder") from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"{text[:60]}: is no path ({reason})") from None
+    return path
+
+
+def read_text(path: Path, most: int) -> str:
+    """A text file of at most `most` bytes.
+
+    Raises:
+        InputError: it is missing, cannot be read, is larger, or is no text.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(most + 1)
+        if len(content) > most:
+            raise InputError(f"{path}: is larger than {most:,} bytes, the most that is read")
+        return content.decode("utf-8-sig")
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such file") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: is not a text file in UTF-8") from None
+    except (OSError, ValueError) as error:  # the latter of a path that no system takes
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"{path}: cannot be read ({reason})") from None
 
 
 def check_new(path: Path) -> None:

@@ -15,6 +15,7 @@ from tune_diffreg.data.image_folder import Progress
 from tune_diffreg.diffusion.pipeline import Pipeline
 from tune_diffreg.errors import InputError, explain
 from tune_diffreg.evaluation import Measured, Reference, load_extractor
+from tune_diffreg.files import user_path
 from tune_diffreg.images import Images
 from tune_diffreg.results import Best, read_best
 from tune_diffreg.study import Evaluation, TrialConfig, read_study
@@ -37,6 +38,7 @@ class Request:
         samples: generated from a pipeline, or taken of the images; all, or as the study says, if
             None.
         evaluation: settings that stand in for those of the study.
+        trusted: whether code that a best.yaml names may be run.
     """
 
     images: str
@@ -46,6 +48,7 @@ class Request:
     size: int | None = None
     samples: int | None = None
     evaluation: tuple[tuple[str, Any], ...] = ()
+    trusted: bool = False
 
 
 def judge(request: Request, progress: Progress | None = None) -> dict[str, Any]:
@@ -54,7 +57,7 @@ def judge(request: Request, progress: Progress | None = None) -> dict[str, Any]:
     Raises:
         InputError: something is not there, does not fit, or cannot be scored.
     """
-    best = _exported(Path(request.images))
+    best = _exported(user_path(request.images), request.trusted)
     config = _config(request, best)
     evaluation = _evaluation(request, config)
     real, train = _real(request, config, progress)
@@ -79,9 +82,9 @@ def judge(request: Request, progress: Progress | None = None) -> dict[str, Any]:
     }
 
 
-def _exported(path: Path) -> Best | None:
+def _exported(path: Path, trusted: bool) -> Best | None:
     file = path / "best.yaml"
-    return read_best(file) if file.is_file() else None
+    return read_best(file, trusted) if file.is_file() else None
 
 
 def _config(request: Request, best: Best | None) -> TrialConfig | None:
@@ -90,10 +93,12 @@ def _config(request: Request, best: Best | None) -> TrialConfig | None:
         if best is None:
             raise InputError("--against: name the real images; only an export knows its own")
         return best.config
-    path = Path(request.against)
+    path = user_path(request.against)
     if path.suffix not in _STUDY:
         return None
-    return read_best(path).config if path.name == "best.yaml" else read_study(path)
+    if path.name == "best.yaml":
+        return read_best(path, request.trusted).config
+    return read_study(path)
 
 
 def _evaluation(request: Request, config: TrialConfig | None) -> Evaluation:
@@ -104,7 +109,7 @@ def _evaluation(request: Request, config: TrialConfig | None) -> Evaluation:
     elif request.against == "digits":
         settings = {"features": "digits_cnn"}
     settings |= dict(request.evaluation)
-    if ":" in str(settings["features"]):
+    if isinstance(settings["features"], str) and ":" in settings["features"]:
         settings["features"] = {"factory": settings["features"]}
     try:
         return Evaluation.model_validate(settings)
@@ -132,7 +137,7 @@ def _real(
 def _generated(
     request: Request, evaluation: Evaluation, shape: tuple[int, int, int], progress: Progress | None
 ) -> torch.Tensor:
-    path = Path(request.images).expanduser()
+    path = user_path(request.images)
     folder = path / "pipeline" if (path / "pipeline").is_dir() else path
     if (folder / "model_index.json").is_file():
         count = request.samples or evaluation.samples

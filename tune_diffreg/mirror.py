@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 from tune_diffreg.errors import InputError
+from tune_diffreg.secrets import holds_credentials
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileInfo, FileSystem
@@ -44,7 +45,7 @@ def storage_at(address: str) -> Path:
         return Path(address)
     if parts.scheme == "file":
         return Path(parts.path)
-    if "@" in parts.netloc or "secret" in parts.query.lower():
+    if holds_credentials(address):
         raise InputError(
             f"--storage {parts.scheme}://...: an address holds no credentials; put them into the "
             "environment, or give the machines a role"
@@ -196,7 +197,7 @@ class Mirror:
                 with suppress(OSError):  # the study's own writing will find out
                     renew()
 
-        if self._held(there):
+        if self.is_held(folder):
             raise InputError(busy)
         renew()
         if json.loads(self._read(there) or b"{}").get("holder") != me:  # both came at once
@@ -213,11 +214,13 @@ class Mirror:
 
     def is_held(self, folder: Path) -> bool:
         """Whether a machine runs the study of this folder now."""
-        return self._held(self._there(folder / ".lease"))
+        return self.holder(folder) is not None
 
-    def _held(self, there: str) -> bool:
-        lease = self._read(there)
-        return lease is not None and json.loads(lease)["time"] > time.time() - _LEASE_SECONDS
+    def holder(self, folder: Path) -> str | None:
+        """Machine and process that run the study of this folder now, with a space between."""
+        lease = json.loads(self._read(self._there(folder / ".lease")) or b"{}")
+        held = lease.get("time", 0) > time.time() - _LEASE_SECONDS
+        return str(lease["holder"]) if held else None
 
     def _grown(self, path: Path) -> tuple[bytes, int]:
         content, pieces = b"", self._pieces(path)

@@ -5,10 +5,14 @@ and continued draws what an uninterrupted one draws, and nothing about randomnes
 stored in a checkpoint.
 """
 
+from __future__ import annotations
+
 import hashlib
 import random
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 
 def derive(seed: int, purpose: str, index: int = 0) -> int:
@@ -21,6 +25,8 @@ def generator(
     seed: int, purpose: str, index: int = 0, device: torch.device | str = "cpu"
 ) -> torch.Generator:
     """A torch generator on `device` for the `index`-th use of `purpose`."""
+    import torch  # takes seconds, and commands that only read results need none
+
     return torch.Generator(device).manual_seed(derive(seed, purpose, index))
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import shlex
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -12,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
-from tune_diffreg.mirror import address_of
+from tune_diffreg.observation import Observer, log_to
 from tune_diffreg.patience import Patience, StorageLost
 from tune_diffreg.report import write_report
 from tune_diffreg.results import (
@@ -31,13 +29,14 @@ from tune_diffreg.search.cluster import (
     ray_cluster,
 )
 from tune_diffreg.search.controller import Preparation, Session, prepare, run_search
+from tune_diffreg.search.coordinator import Listener
 from tune_diffreg.search.cost import measure
 from tune_diffreg.search.warm_start import check_warm_start
 from tune_diffreg.study import Study
 from tune_diffreg.syncing import deliver_rest
 from tune_diffreg.terminal import confirmation_table, open_display, result_table
 from tune_diffreg.tracking import Follower, study_delivery
-from tune_diffreg.words import duration, program
+from tune_diffreg.words import duration, program, storage_option
 
 EXIT_OK, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
 
@@ -59,26 +58,29 @@ def run_study(study: Study, storage: Path, console: Console, address: str | None
     preparation = prepare_with_progress(study, console, folder.references)
     folder.create(study)
     with folder.lock():
-        _log_to(folder.log)
+        log_to(folder.log, study.name)
         events = read_journal(folder.journal) if folder.journal.exists() else []
         records, runs = replay(events), repetitions(events)
         follower = Follower(study_delivery(study, folder))
+        observer = Observer(study, folder, events, lambda: follower.waiting)
         display = open_display(study, records, console, runs)
+        tell = _each(display, observer)
         patience = Patience(
             study.resources.storage_seconds,
-            lambda sentence: display({"event": "storage", "sentence": sentence}),
+            lambda sentence: tell({"event": "storage", "sentence": sentence}),
         )
         session = Session(study, folder, patience, address)
         summary: dict[str, Any] | None = None
         try:
-            with display:
-                summary = run_search(session, preparation, display)
+            with observer, display:
+                summary = run_search(session, preparation, tell)
+                observer.state = summary["state"]
             patience(lambda: write_report(folder))
         except (KeyboardInterrupt, StorageLost):
             summary = read_state(folder) | {"state": "interrupted"}
         finally:
             outcome = deliver_rest(follower, folder, summary)
-    for sentence in outcome.sentences(f"{program()} sync {study.name}{_storage_option(storage)}"):
+    for sentence in outcome.sentences(f"{program()} sync {study.name}{storage_option(storage)}"):
         console.print(sentence, style="yellow", soft_wrap=True)
     if patience.lost is not None:
         console.print(str(patience.lost), style="yellow", soft_wrap=True)
@@ -158,7 +160,7 @@ def _conclude(study: Study, folder: StudyFolder, summary: dict[str, Any], consol
     trials = summary["trials"]
     ended = ", ".join(f"{trials[state]} {state}" for state in ("complete", "pruned", "failed"))
     clock = duration(summary["wall_s"])
-    name, storage, command = study.name, _storage_option(folder.storage), program()
+    name, storage, command = study.name, storage_option(folder.storage), program()
     if summary["state"] == "interrupted":
         say(
             f"Interrupted after {clock}: {ended}, of {study.search.trials} trials. Nothing is lost."
@@ -187,28 +189,16 @@ def _conclude(study: Study, folder: StudyFolder, summary: dict[str, Any], consol
     say("Next:")
     say(f"  {command} ui{storage}  (browse all trials in MLflow)")
     say(f"  {command} export {name} --output {name}-best{storage}")
-    say(f"  {command} train {name}-best/best.yaml")
+    say(f"  {command} train {name}-best/best.yaml{' --trust' if study.factories else ''}")
     say(f"  report: {folder.report}")
     return EXIT_OK
 
 
-def _storage_option(storage: Path) -> str:
-    return "" if storage == Path("runs") else f" --storage {shlex.quote(address_of(storage))}"
+def _each(*listeners: Listener) -> Listener:
+    """One that passes events on to all."""
 
+    def tell(event: dict[str, Any]) -> None:
+        for listener in listeners:
+            listener(event)
 
-def _log_to(path: Path) -> None:
-    """Sends what libraries have to say to a file, and not to the screen."""
-    logging.captureWarnings(True)
-    handler = _LogFile(path)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
-    root = logging.getLogger()
-    for other in list(root.handlers):
-        root.removeHandler(other)
-    root.addHandler(handler)
-
-
-class _LogFile(logging.FileHandler):
-    """One that does without what cannot be written, and says nothing of it on the screen."""
-
-    def handleError(self, record: logging.LogRecord) -> None:
-        pass
+    return tell

@@ -34,6 +34,7 @@ class Request:
         scores: how often it is scored, the end included.
         storage: folder whose MLflow store remembers it.
         address: of a Ray cluster, where there are several workers.
+        trusted: whether code that the file names may be run.
     """
 
     file: Path
@@ -43,6 +44,7 @@ class Request:
     scores: int = 1
     storage: Path = Path("runs")
     address: str | None = None
+    trusted: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def train_best(request: Request, say: Say, progress: Callable[[int, int], None])
         WorkFailed: the training failed.
         KeyboardInterrupt: it was interrupted; called again, it goes on.
     """
-    tuned = read_best(request.file)
+    tuned = read_best(request.file, request.trusted)
     best = with_settings(tuned, request.file, request.settings)
     images = best.config.training.images
     job = Job(best, request.output.resolve(), scored_at(images, request.scores))
@@ -142,7 +144,7 @@ def _warn(tuned: Best, best: Best, request: Request, say: Say) -> None:
         say(
             f"A narrow study finds out:  tune-diffreg narrow {request.file} "
             f"--train {best.config.data.train} --images {best.config.training.images} "
-            f"--output {best.study}-narrow.yaml"
+            f"--output {best.study}-narrow.yaml{' --trust' if tuned.config.factories else ''}"
         )
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+from tune_diffreg.mirror import address_of
 
 _NAMES = {
     "fid": "FID",
@@ -102,3 +105,8 @@ def program() -> str:
     if started.name != "tune-diffreg" or shutil.which("tune-diffreg"):
         return "tune-diffreg"
     return os.path.relpath(started)
+
+
+def storage_option(storage: Path) -> str:
+    """What to type after a command on a study for it to be found; nothing where it is anyway."""
+    return "" if storage == Path("runs") else f" --storage {shlex.quote(address_of(storage))}"

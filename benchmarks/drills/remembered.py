@@ -9,14 +9,14 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from tune_diffreg.results import StudyFolder, TrialRecord
-from tune_diffreg.tracking import tracking_uri
+from tune_diffreg.tracking import local_uri
 
 _PARENT = "mlflow.parentRunId"
 
 
 def missing_in_mlflow(folder: StudyFolder, records: dict[str, TrialRecord]) -> Iterator[str]:
     """Every run and point of a metric that is missing, there twice, or other than it should be."""
-    client = MlflowClient(tracking_uri(folder.read_study(), folder.storage))
+    client = MlflowClient(folder.read_study().tracking.uri or local_uri(folder.storage))
     experiment = client.get_experiment_by_name(folder.name)
     runs = client.search_runs([experiment.experiment_id]) if experiment else []
     by_trial: dict[str, list[Run]] = defaultdict(list)

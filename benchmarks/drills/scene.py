@@ -85,6 +85,7 @@ class Scene:
         self.storage = self.root / "runs"
         mark = uuid.uuid4().hex
         self.environment = {**os.environ, _MARK: mark, "RAY_TMPDIR": str(self.root)}
+        self.environment.pop("MLFLOW_TRACKING_URI", None)  # a store that is not the drill's
 
     @property
     def folder(self) -> StudyFolder:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import re
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -119,3 +121,31 @@ def test_a_checkpoint_that_cannot_be_read_now_is_waited_for_and_not_begun_anew(
         broken.setattr(Path, "read_bytes", stale)
         assert subject.step()["waiting"] == "Stale file handle"
     assert subject.step()["images"] >= study.rungs()[0]
+
+
+def test_a_trial_that_is_asked_to_leave_makes_a_checkpoint_and_ends_its_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = tiny_study("training.images=64000", "halving=null")
+    monkeypatch.setattr("tune_diffreg.search.actor.SLICE_SECONDS", 0.5)
+    subject = actor(study, tmp_path)
+    subject.step()
+    subject.step()
+    images = subject._result()["images"]
+    subject.leave()
+    last = subject.step()
+    assert (last["images"], last["exits"]) == (images, True)
+    with pytest.raises(BaseException, match=r"exit|actor"):
+        subject.step()
+    assert actor(study, tmp_path).step()["images"] > images
+
+
+def test_a_trial_that_takes_more_memory_than_it_may_fails_with_a_sentence(tmp_path: Path) -> None:
+    study = tiny_study("resources.memory=0.01")
+    subject = actor(study, tmp_path)
+    resource.setrlimit(resource.RLIMIT_DATA, (resource.RLIM_INFINITY,) * 2)  # of this process
+    result = run(subject)
+    assert result["exits"]
+    assert re.fullmatch(
+        r"needed more than resources\.memory 0\.01 GiB \(\d+\.\d GiB\)", result["failure"]
+    )

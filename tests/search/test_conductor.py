@@ -16,6 +16,8 @@ from tune_diffreg.search.conductor import MOST_RESTARTS, Conductor, Death
 from tune_diffreg.search.coordinator import Coordinator
 from tune_diffreg.study import Study
 
+SLICE = {"images": 32, "seconds": 1.0, "machine": "one", "exits": False, "waiting": None}
+
 
 class Stage:
     """A conductor over a real coordinator, on a clock of its own."""
@@ -44,7 +46,7 @@ class Stage:
         return assignment.trial_id
 
     def slice(self, trial: str, **content: Any) -> bool:
-        return self.conductor.result(trial, {"images": 32, "seconds": 1.0, **content})
+        return self.conductor.result(trial, {**SLICE, **content})
 
     def rung(self, trial: str, images: int, value: float = 50.0) -> bool:
         flat = {f"scores/{name}": score for name, score in scores(value).items()}
@@ -168,3 +170,60 @@ def test_a_journal_that_cannot_be_written_for_good_stops_all_trials(
         "The storage could not be written for 10:00 (Read-only file system)."
     )
     assert {record.state for record in stage.director.records.values()} == {"running"}
+
+
+def test_machines_that_go_away_do_not_count_however_many(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.death = Death.MACHINE
+    first = stage.start()
+    for _ in range(3 * MOST_RESTARTS):
+        stage.conductor.died(first)
+        assert stage.told[-1]["reason"] == "its machine went away"
+        assert stage.start() == first
+
+
+@pytest.mark.parametrize("later", [Death.MACHINE, Death.PROCESS, Death.UNKNOWN])
+def test_a_death_of_unknown_cause_counts_once_it_is_known_not_to_be_the_machines(
+    tmp_path: Path, later: Death
+) -> None:
+    stage = Stage(tmp_path)
+    first = stage.start()
+    for _ in range(MOST_RESTARTS):
+        stage.death = Death.UNKNOWN
+        stage.conductor.died(first)
+        assert stage.start() == first
+        stage.conductor.settle()
+        stage.death = later
+        stage.watch(61)
+        stage.conductor.settle()
+    stage.death = Death.PROCESS
+    stage.conductor.died(first)
+    failed = later is not Death.MACHINE
+    assert stage.state(first)[0] == ("failed" if failed else "running")
+
+
+def test_a_trial_that_is_called_away_leaves_once_and_it_does_not_count(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    first, second = stage.start(), stage.start()
+    stage.slice(first)
+    stage.slice(second, machine="other")
+    for _ in range(2 * MOST_RESTARTS):
+        assert stage.conductor.called_away(["one"]) == [first]
+        assert stage.conductor.called_away(["one"]) == []
+        assert stage.slice(first, exits=True)
+        stage.conductor.died(first)
+        assert stage.told[-1]["reason"] == "its machine is being taken away"
+        assert stage.start() == first
+        stage.slice(first)
+    assert stage.state(second)[0] == "running"
+
+
+def test_the_process_of_a_trial_that_took_too_much_memory_ends_with_it(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    first = stage.start()
+    assert stage.slice(first, failure="needed more than ...", exits=True)
+    assert stage.state(first) == ("failed", "needed more than ...")
+    stage.conductor.died(first)
+    assert stage.state(first) == ("failed", "needed more than ...")
+    assert len(stage.conductor) == 0
+    assert stage.start() != first

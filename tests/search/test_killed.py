@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from optuna.storages.journal import JournalFileBackend
 
 from tests.conftest import optuna_trials, tiny_study
 from tests.search.test_coordinator import coordinator, play
 from tune_diffreg.results import Journal, StudyFolder, TrialRecord
+from tune_diffreg.search.storage import OptunaFile
 from tune_diffreg.study import Study
 
 pytestmark = pytest.mark.slow
@@ -51,8 +51,8 @@ def search(storage: Path, study: Study, kill_at: int, share: float) -> None:
         return append_and_die
 
     Journal.append = dying(Journal.append, folder.journal)  # type: ignore[method-assign]
-    JournalFileBackend.append_logs = dying(  # type: ignore[method-assign]
-        JournalFileBackend.append_logs, folder.proposals
+    OptunaFile.append_logs = dying(  # type: ignore[method-assign]
+        OptunaFile.append_logs, folder.proposals
     )
     subject = coordinator(storage, study)
     play(subject, study)

@@ -7,15 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import optuna
 import pytest
-from optuna.distributions import FloatDistribution
-from optuna.trial import FrozenTrial, TrialState, create_trial
 from scipy.stats import qmc
 
 from tests.conftest import optuna_trials, tiny_study
 from tune_diffreg.search.proposals import Proposals
-from tune_diffreg.search.samplers import BoundedTPESampler
 from tune_diffreg.study import Distribution, Study
 
 SAMPLERS = ["tpe", "random", "gp", "cmaes", "qmc"]
@@ -106,50 +102,3 @@ def test_quantiles_of_a_distribution(distribution: Distribution, at: dict[float,
         assert distribution.at_quantile(quantile) == (
             pytest.approx(value) if isinstance(value, float) else value
         )
-
-
-def ended(number: int, value: float, state: TrialState, excess: float = 0.0) -> FrozenTrial:
-    trial = create_trial(
-        state=state,
-        params={"x": number / 100},
-        distributions={"x": FloatDistribution(0, 1)},
-        value=value,
-        intermediate_values={320 if state is TrialState.PRUNED else 1280: value},
-    )
-    trial.set_constraint("memorized_fraction", excess)
-    return trial
-
-
-def told(count: int) -> optuna.Study:
-    study = optuna.create_study()
-    rng = np.random.default_rng(0)
-    for number in range(count):
-        state = TrialState.PRUNED if number % 3 else TrialState.COMPLETE
-        study.add_trial(ended(number, rng.random(), state, excess=rng.random() - 0.7))
-    return study
-
-
-def propose(sampler: optuna.samplers.BaseSampler, count: int) -> float:
-    study = told(count)
-    study.sampler = sampler
-    return study.ask().suggest_float("x", 0, 1)
-
-
-def test_tpe_proposes_what_optunas_own_proposes() -> None:
-    for seed in range(5):
-        own = optuna.samplers.TPESampler(seed=seed, multivariate=False)
-        assert propose(BoundedTPESampler(seed), 60) == propose(own, 60)
-
-
-def test_tpe_of_a_long_search_learns_from_the_latest_and_the_best(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(BoundedTPESampler, "LATEST", 20)
-    monkeypatch.setattr(BoundedTPESampler, "BEST", 5)
-    trials = told(60).trials
-    kept = BoundedTPESampler(0)._worth_learning(trials)
-    feasible = [t for t in trials[:40] if t.constraints["memorized_fraction"] <= 0]
-    complete = sorted(
-        (t for t in feasible if t.state is TrialState.COMPLETE), key=lambda t: float(t.value or 0)
-    )
-    assert {t.number for t in kept} == {t.number for t in complete[:5]} | set(range(40, 60))

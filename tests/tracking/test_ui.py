@@ -17,9 +17,9 @@ import torch
 from mlflow import MlflowClient
 from playwright.sync_api import Browser
 
-from tests.conftest import run_cli
+from tests.conftest import Command, run_cli
 from tune_diffreg.results import read_best
-from tune_diffreg.tracking import local_uri
+from tune_diffreg.tracking import is_loopback, local_uri
 
 
 @pytest.fixture(scope="module")
@@ -115,3 +115,29 @@ def test_the_parent_run_tells_the_study_in_markdown(confirmed: Path) -> None:
     assert client.get_metric_history(parent.info.run_id, "system/cpu_utilization_percentage")
     names = {run.info.run_name for run in runs}
     assert any("residual_dropout" in str(name) for name in names)
+
+
+@pytest.mark.parametrize(
+    ("host", "alone"),
+    [("127.0.0.1", True), ("localhost", True), ("::1", True), ("0.0.0.0", False), ("::", False)],
+)
+def test_which_hosts_are_this_machine_alone(host: str, alone: bool) -> None:
+    assert is_loopback(host) == alone
+
+
+def test_letting_other_machines_in_is_warned_of(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served: list[str] = []
+    monkeypatch.setattr("tune_diffreg.tracking.pages", lambda *_: {})
+    monkeypatch.setattr("tune_diffreg.tracking.serve", lambda *given: served.append(given[2]))
+    (tmp_path / "mlflow.db").touch()
+    status, printed = command("ui", "--storage", tmp_path)
+    assert (status, served) == (0, ["127.0.0.1"])
+    assert "warning" not in printed
+    status, printed = command("ui", "--storage", tmp_path, "--host", "0.0.0.0")
+    assert (status, served) == (0, ["127.0.0.1", "0.0.0.0"])
+    assert "warning: MLflow asks for no password" in printed
+    status, printed = command("ui", "--storage", tmp_path, "--host", "no.such.host.invalid")
+    assert status == 2
+    assert len(served) == 2

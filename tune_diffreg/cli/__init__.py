@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
+import traceback
 
-from tune_diffreg.cli import models, studies
+from tune_diffreg.cli import jobs, models, studies
 from tune_diffreg.cli.options import app
 from tune_diffreg.errors import InputError, WorkFailed
+from tune_diffreg.secrets import masked, plain_line
 
-__all__ = ["app", "main", "models", "studies"]
+__all__ = ["app", "jobs", "main", "models", "studies"]
 
 
 def main() -> None:
     """Entry point: bad input is one sentence and exit status 2, an interrupt 130."""
-    if str(Path.cwd()) not in sys.path:
-        sys.path.append(str(Path.cwd()))  # where a model of the user's own may lie
     try:
         app()
     except InputError as error:
-        print(f"tune-diffreg: {error}", file=sys.stderr)
+        _say(error)
         sys.exit(2)
-    except WorkFailed as error:
-        print(f"tune-diffreg: {error}", file=sys.stderr)
+    except (WorkFailed, OSError) as error:
+        _say(error)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
-    except OSError as error:
-        print(f"tune-diffreg: {error}", file=sys.stderr)
+    except Exception as error:  # a mistake of ours has a traceback, and that no credentials
+        sys.stderr.write(masked("".join(traceback.format_exception(error))))
         sys.exit(1)
+
+
+def _say(error: Exception) -> None:
+    print(plain_line(f"tune-diffreg: {error}"), file=sys.stderr)

@@ -17,6 +17,7 @@ from tune_diffreg.cli.options import (
     Output,
     Set,
     Storage,
+    Trust,
     app,
     console,
     progress,
@@ -55,7 +56,8 @@ def export(
         typer.echo("It breaks a constraint: do not use it as it is.")
     for sentence in unfinished(folder.read_study(), read_journal(folder.journal)):
         typer.echo(sentence)
-    typer.echo(f"Train it again:  {program()} train {output}/best.yaml")
+    trust_it = " --trust" if exported.config.factories else ""
+    typer.echo(f"Train it again:  {program()} train {output}/best.yaml{trust_it}")
     if arguments:
         given, lost = diffusers_arguments(exported.config)
         typer.echo(f"train_unconditional.py {' '.join(given)}")
@@ -78,6 +80,7 @@ def train(
     ] = 1,
     storage: Storage = RUNS,
     address: Address = None,
+    trust: Trust = False,
     as_json: Json = False,
 ) -> None:
     """Train an exported configuration, on its images or others, or go on with it."""
@@ -85,7 +88,8 @@ def train(
     from tune_diffreg.training import Request, train_best
 
     target = output or best_file.parent / "trained"
-    request = Request(best_file, target, tuple(set_ or ()), workers, scores, storage, address)
+    settings = tuple(set_ or ())
+    request = Request(best_file, target, settings, workers, scores, storage, address, trust)
     screen = console(stderr=True)
     with progress(screen, "training") as news:
         trained = train_best(request, partial(screen.print, soft_wrap=True), news)
@@ -103,6 +107,7 @@ def compare(
     first: Annotated[str, typer.Argument(metavar="A", help="A study's name, or an export.")],
     second: Annotated[str, typer.Argument(metavar="B", help="Another.")],
     storage: Storage = RUNS,
+    trust: Trust = False,
     as_json: Json = False,
 ) -> None:
     """Show what two studies or exports chose, side by side."""
@@ -110,7 +115,7 @@ def compare(
     from tune_diffreg.results.compare import find
     from tune_diffreg.terminal import comparison_table
 
-    found = compared(*((name, find(name, storage)) for name in (first, second)))
+    found = compared(*((name, find(name, storage, trust)) for name in (first, second)))
     show(found, comparison_table, as_json)
     if not as_json:
         for sentence in found["apart"]:
@@ -127,6 +132,7 @@ def narrow(
     images: Annotated[
         int | None, typer.Option(min=1, help="Another length, in images seen.")
     ] = None,
+    trust: Trust = False,
 ) -> None:
     """Write a follow-up study around an exported configuration."""
     from tune_diffreg.files import write_atomically
@@ -136,7 +142,7 @@ def narrow(
 
     if output.exists():
         raise InputError(f"{output} exists already; choose another --output")
-    study = narrowed(read_best(best_file), best_file.resolve(), train_, images)
+    study = narrowed(read_best(best_file, trust), best_file.resolve(), train_, images)
     write_atomically(output, to_yaml(study.model_dump(mode="json", exclude_none=True)))
     typer.echo(f"Run it:  {program()} run {output}")
 
@@ -166,6 +172,7 @@ def evaluate(
     ] = None,
     samples: Annotated[int | None, typer.Option(min=6, help="How many images; all.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Of a pipeline's sampler.")] = None,
+    trust: Trust = False,
     as_json: Json = False,
 ) -> None:
     """Score images against real ones."""
@@ -174,7 +181,7 @@ def evaluate(
 
     asked = {"features": features, "weights": weights, "steps": steps}
     settings = tuple((key, value) for key, value in asked.items() if value is not None)
-    request = Request(images, against, train, split.value, size, samples, settings)
+    request = Request(images, against, train, split.value, size, samples, settings, trust)
     with progress(console(stderr=True), "reading images") as news:
         found = judge(request, news)
     show(found, judgement_table, as_json)

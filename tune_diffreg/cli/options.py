@@ -12,6 +12,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 from rich.progress import Progress
+from typer.core import TyperGroup
 
 from tune_diffreg.mirror import storage_at
 
@@ -23,8 +24,26 @@ for _switch, _off in {
 }.items():
     os.environ.setdefault(_switch, _off)
 
+_ORDER = (
+    *("run", "check", "submit", "resume", "stop"),
+    *("list", "status", "logs", "best", "report", "ui", "sync"),
+    *("export", "train", "compare", "narrow", "evaluate"),
+)
+
+
+class _InOrder(TyperGroup):
+    """Lists the commands as one comes to need them."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        def place(name: str) -> int:
+            return _ORDER.index(name) if name in _ORDER else len(_ORDER)
+
+        return sorted(super().list_commands(ctx), key=place)
+
+
 app = typer.Typer(
     name="tune-diffreg",
+    cls=_InOrder,
     help="Finds the regularisation with which a diffusion model generalises from few images.",
     no_args_is_help=True,
     add_completion=False,
@@ -38,8 +57,18 @@ Storage = Annotated[
     Path,
     typer.Option(
         metavar="PATH|URI",
+        envvar="TUNE_DIFFREG_STORAGE",
         parser=lambda text: storage_at(str(text)),
         help="What holds the studies' results: a folder, s3://bucket/folder, gs://...",
+    ),
+]
+StorageAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--storage",
+        metavar="PATH|URI",
+        help="The same, and with --address http://... as the cluster sees it; left out: that which "
+        "the study was submitted with, or the cluster's own.",
     ),
 ]
 Set = Annotated[
@@ -47,7 +76,24 @@ Set = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Override a setting; may be repeated."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Address = Annotated[str | None, typer.Option(help="Ray cluster; this machine if left out.")]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT|auto", help="Ray cluster that trials run on; this machine if left out."
+    ),
+]
+JobsAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        metavar="URL",
+        help="Jobs API of a cluster, http://127.0.0.1:8265, for the studies submitted to it; this "
+        "machine's studies if left out.",
+    ),
+]
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Run code that an exported best.yaml names (a factory).")
+]
 Output = Annotated[Path, typer.Option(help="New folder to write.")]
 
 RUNS = Path("runs")
@@ -71,6 +117,11 @@ def show(content: Any, table: Callable[[Any], Any], as_json: bool) -> None:
         typer.echo(json.dumps(content, indent=2))
     else:
         console().print(table(content))
+
+
+def storage_here(address: str | None) -> Path:
+    """The folder to work in on this machine."""
+    return storage_at(address or os.environ.get("TUNE_DIFFREG_STORAGE") or str(RUNS))
 
 
 def leave(code: int) -> NoReturn:

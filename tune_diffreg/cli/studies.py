@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from tune_diffreg.cli.jobs import list_there, status_there
 from tune_diffreg.cli.options import (
     RUNS,
     Address,
     File,
+    JobsAddress,
     Json,
     Name,
     Set,
     Storage,
+    StorageAddress,
     app,
     console,
     leave,
     show,
+    storage_here,
 )
 from tune_diffreg.errors import InputError
 
@@ -29,15 +34,6 @@ def run(study: File, set_: Set = None, storage: Storage = RUNS, address: Address
     from tune_diffreg.study import read_study
 
     leave(run_study(read_study(study, set_ or ()), storage, console(), address))
-
-
-@app.command()
-def resume(name: Name, storage: Storage = RUNS, address: Address = None) -> None:
-    """Go on with an interrupted study."""
-    from tune_diffreg.results import open_study
-    from tune_diffreg.service import run_study
-
-    leave(run_study(open_study(storage, name).read_study(), storage, console(), address))
 
 
 @app.command()
@@ -53,8 +49,17 @@ def check(study: File, set_: Set = None, address: Address = None, as_json: Json 
 
 
 @app.command("list")
-def list_(storage: Storage = RUNS, as_json: Json = False) -> None:
-    """List the studies."""
+def list_(
+    storage: StorageAddress = None, address: JobsAddress = None, as_json: Json = False
+) -> None:
+    """List the studies, of this machine or of a cluster."""
+    if address is not None:
+        list_there(address, storage, as_json)
+    else:
+        _list_here(storage_here(storage), as_json)
+
+
+def _list_here(storage: Path, as_json: bool) -> None:
     from tune_diffreg.results import list_studies, read_state
     from tune_diffreg.terminal import studies_table
 
@@ -66,19 +71,30 @@ def list_(storage: Storage = RUNS, as_json: Json = False) -> None:
 
 
 @app.command()
-def status(name: Name, storage: Storage = RUNS, as_json: Json = False) -> None:
+def status(
+    name: Name, storage: StorageAddress = None, address: JobsAddress = None, as_json: Json = False
+) -> None:
     """Show where a study and each of its trials stand."""
-    from tune_diffreg.results import open_study, read_journal, read_state, replay
-    from tune_diffreg.terminal import studies_table, trials_table
+    if address is not None:
+        status_there(name, address, storage, as_json)
+    else:
+        _status_here(name, storage_here(storage), as_json)
+
+
+def _status_here(name: str, storage: Path, as_json: bool) -> None:
+    from tune_diffreg.observation import read_status
+    from tune_diffreg.results import open_study, read_journal, replay
+    from tune_diffreg.terminal import status_table, studies_table, trials_table
 
     folder = open_study(storage, name)
-    state = read_state(folder)
+    state = read_status(folder)
     if as_json:
         show(state, studies_table, as_json)
         return
     screen = console()
     screen.print(studies_table([state]))
     screen.print(trials_table(folder.read_study(), replay(read_journal(folder.journal))))
+    screen.print(status_table(state, storage), soft_wrap=True)
 
 
 @app.command()
@@ -123,20 +139,34 @@ def sync(name: Name, storage: Storage = RUNS, as_json: Json = False) -> None:
     from tune_diffreg.results import open_study
     from tune_diffreg.syncing import sync_study, synced
 
-    show(sync_study(open_study(storage, name)), synced, as_json)
+    found = sync_study(open_study(storage, name))
+    if as_json:
+        show(found, synced, as_json)
+    else:
+        typer.echo(synced(found))
 
 
 @app.command()
 def ui(
     storage: Storage = RUNS,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 5000,
+    host: Annotated[
+        str, typer.Option(help="Address to listen at; others let other machines in.")
+    ] = "127.0.0.1",
 ) -> None:
-    """Open the MLflow UI on the studies, on this machine only."""
-    from tune_diffreg.tracking import local_uri, pages, serve
+    """Open the MLflow UI on the studies, on this machine only unless told otherwise."""
+    from tune_diffreg.tracking import is_loopback, local_uri, pages, serve
 
     if not (storage / "mlflow.db").exists():
         raise InputError(f"nothing has been tracked in {storage} yet; run a study first")
+    if not is_loopback(host):
+        console(stderr=True).print(
+            f"warning: MLflow asks for no password; whoever reaches {host}:{port} can read, change "
+            f"and delete all studies in it. From elsewhere rather: ssh -L {port}:127.0.0.1:{port}",
+            style="yellow",
+            soft_wrap=True,
+        )
     typer.echo("MLflow, when it is up (Ctrl-C ends it):")
-    for study, page in pages(local_uri(storage), port).items():
+    for study, page in pages(local_uri(storage), port, host).items():
         typer.echo(f"  {study}: {page}")
-    serve(local_uri(storage), port)
+    serve(local_uri(storage), port, host)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
-import numpy as np
 import torch
 
+from tune_diffreg.data.arrays import read_npz
 from tune_diffreg.data.cifar10 import cifar10
+from tune_diffreg.data.decoding import TooLarge, decoded
 from tune_diffreg.data.digits import digits_pool
-from tune_diffreg.data.image_folder import Progress, decoded, image_folder, image_paths
+from tune_diffreg.data.image_folder import Progress, image_folder, image_paths
 from tune_diffreg.errors import InputError
+from tune_diffreg.files import user_path
 from tune_diffreg.images import Images
 
 Shape = tuple[int, int, int]
@@ -30,7 +31,7 @@ def real_set(source: str, size: int | None, progress: Progress | None = None) ->
     """
     if source == "digits":
         return digits_pool()
-    path = Path(source).expanduser()
+    path = user_path(source)
     if path.suffix == ".npz":
         return _npz(path)
     if (path / _CIFAR10).is_dir() or path.name == _CIFAR10:
@@ -45,7 +46,7 @@ def generated_set(source: str, shape: Shape, progress: Progress | None = None) -
     Raises:
         InputError: there is nothing of the kind, it cannot be read, or is of another shape.
     """
-    path = Path(source).expanduser()
+    path = user_path(source)
     if path.suffix == ".npz":
         return _npz(path)
     files, images = image_paths(path), []
@@ -64,17 +65,8 @@ def generated_set(source: str, shape: Shape, progress: Progress | None = None) -
 
 def _npz(path: Path) -> torch.Tensor:
     """The one array of an .npz file: (N, H, W), (N, H, W, C) as is usual, or (N, C, H, W)."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            names = archive.files
-            if len(names) != 1 and "arr_0" not in names:
-                raise InputError(f"{path}: holds {len(names)} arrays; one, or one named arr_0")
-            array = archive["arr_0" if "arr_0" in names else names[0]]
-    except FileNotFoundError:
-        raise InputError(f"{path}: there is no such file") from None
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
-        raise InputError(f"{path}: is not an .npz file that can be read ({error})") from None
-    if array.dtype != np.uint8 or array.ndim not in (3, 4) or not array.size:
+    array = read_npz(path)
+    if array.ndim not in (3, 4) or not array.size:
         raise InputError(
             f"{path}: holds {array.dtype} {array.shape}; images are uint8 (N, H, W, C), (N, H, W) "
             "or (N, C, H, W)"
@@ -100,5 +92,7 @@ def _first_shape(folder: Path) -> Shape:
 def _decoded(path: Path, channels: int) -> torch.Tensor:
     try:
         return decoded(path, channels)
-    except (RuntimeError, OSError, ValueError):
+    except TooLarge as error:
+        raise InputError(f"{path}: {error}") from None
+    except (OSError, ValueError):
         raise InputError(f"{path}: cannot be read; repair or remove it") from None

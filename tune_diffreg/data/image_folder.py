@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
-from torchvision.io import ImageReadMode, decode_image
 from torchvision.transforms.v2 import functional as F
 
 from tune_diffreg.data.cache import cached, fingerprint
+from tune_diffreg.data.decoding import TooLarge, decoded, require_pixels
 from tune_diffreg.errors import InputError
 from tune_diffreg.images import Images
 
@@ -71,8 +70,9 @@ def _read_all(
     for index, path in enumerate(paths):
         try:
             yield _read(path, channels, size)
-        except (RuntimeError, OSError, ValueError):
-            unreadable.append(str(path.relative_to(root)))
+        except (OSError, ValueError) as error:
+            name = str(path.relative_to(root))
+            unreadable.append(f"{name} ({error})" if isinstance(error, TooLarge) else name)
         if progress is not None:
             progress(index + 1, len(paths))
     if unreadable:
@@ -98,24 +98,6 @@ def image_paths(root: Path) -> list[Path]:
     return paths
 
 
-def decoded(path: Path, channels: int) -> torch.Tensor:
-    """An image as it is, `(channels, H, W) uint8`; of an animation the first frame.
-
-    Raises:
-        RuntimeError, OSError, ValueError: it cannot be read.
-    """
-    mode = ImageReadMode.GRAY if channels == 1 else ImageReadMode.RGB
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # WebP says that it is read in colour; see below
-        image: torch.Tensor = decode_image(str(path), mode=mode, apply_exif_orientation=True)
-    if image.ndim == 4:
-        image = image[0]
-    image = F.to_dtype(image, torch.uint8, scale=True)  # of 16 bits a channel, the upper 8
-    if len(image) > channels:  # GIF and WebP are decoded in colour whatever the mode
-        image = F.rgb_to_grayscale(image[:3])
-    return image
-
-
 def _image_paths(root: Path) -> Iterator[Path]:
     """Files below `root` with an image's extension; linked folders are followed, once each."""
     visited = set[str]()
@@ -129,6 +111,9 @@ def _image_paths(root: Path) -> Iterator[Path]:
 
 
 def _read(path: Path, channels: int, size: int) -> torch.Tensor:
-    image = F.resize(decoded(path, channels), [size], antialias=True)
+    image = decoded(path, channels)
+    short, long = sorted(image.shape[1:])
+    require_pixels(size, -(-size * long // short))
+    image = F.resize(image, [size], antialias=True)
     square: torch.Tensor = F.center_crop(image, [size, size])
     return square

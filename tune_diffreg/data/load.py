@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from tune_diffreg.data.cifar10 import cifar10
 from tune_diffreg.data.digits import digits_pool
 from tune_diffreg.data.image_folder import Progress, image_folder
 from tune_diffreg.data.splits import Splits, cut
 from tune_diffreg.errors import InputError
+from tune_diffreg.files import user_path
 from tune_diffreg.images import Images
 from tune_diffreg.study import Data, Model
 
@@ -23,10 +22,10 @@ def load_splits(data: Data, model: Model, progress: Progress | None = None) -> S
     if data.source == "digits":
         images: Images = digits_pool()
     elif data.source == "cifar10":
-        images = cifar10(Path(data.path or "").expanduser())
+        images = cifar10(user_path(data.path or ""))
     else:
-        cache = Path(data.cache).expanduser() if data.cache else None
-        images = image_folder(Path(data.path or "").expanduser(), channels, size, progress, cache)
+        cache = user_path(data.cache) if data.cache else None
+        images = image_folder(user_path(data.path or ""), channels, size, progress, cache)
     if tuple(images.shape[1:]) != (channels, size, size):
         found = "x".join(map(str, images.shape[1:]))
         raise InputError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -12,6 +11,7 @@ from torch import nn
 
 from tune_diffreg.errors import InputError
 from tune_diffreg.factory import call_factory, in_a_line
+from tune_diffreg.files import user_path
 from tune_diffreg.study import Evaluation, Extractor
 
 _BATCH = 256
@@ -121,7 +121,7 @@ def load_extractor(evaluation: Evaluation) -> FeatureExtractor:
         return OwnFeatures(features.factory)
     from tune_diffreg.evaluation.pretrained import PretrainedFeatures
 
-    weights = Path(evaluation.weights).expanduser() if evaluation.weights else None
+    weights = user_path(evaluation.weights) if evaluation.weights else None
     return PretrainedFeatures(features, weights)
 
 

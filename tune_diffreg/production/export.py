@@ -83,7 +83,7 @@ def _best(folder: StudyFolder) -> Best:
         raise InputError(
             f"study {folder.name!r} has no trial of full length yet, so there is nothing to export"
         )
-    return read_best(folder.best)
+    return read_best(folder.best, trusted=True)
 
 
 def _of_trial(folder: StudyFolder, trial: str) -> Best:

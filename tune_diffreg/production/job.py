@@ -97,7 +97,7 @@ class Job:
         content: dict[str, Any] = self.best.model_dump(mode="json", by_alias=True)
         if not file.exists():
             write_atomically(file, to_yaml(content))
-        elif read_best(file).config != self.best.config:
+        elif read_best(file, trusted=True).config != self.best.config:  # which is trusted
             raise InputError(
                 f"a training for {self.output} was begun with other settings; go on with those, "
                 f"choose another --output, or remove {self.folder}"

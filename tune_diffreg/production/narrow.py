@@ -6,7 +6,9 @@ import math
 from pathlib import Path
 from typing import Any
 
-from tune_diffreg.errors import InputError
+from pydantic import ValidationError
+
+from tune_diffreg.errors import InputError, explain
 from tune_diffreg.results import Best
 from tune_diffreg.study import Distribution, Study
 from tune_diffreg.study.space import value_at
@@ -24,7 +26,8 @@ def narrow(best: Best, file: Path, train: int | None, images: int | None) -> Stu
         images: images seen in a training, where it is to be another.
 
     Raises:
-        InputError: `best` does not say what was searched, or nothing of it is a range.
+        InputError: `best` does not say what was searched, nothing of it is a range, or what follows
+            is no study.
     """
     if best.search is None:
         raise InputError(f"{file}: does not say what was searched; export it anew")
@@ -54,7 +57,10 @@ def narrow(best: Best, file: Path, train: int | None, images: int | None) -> Stu
         content["data"]["train"] = train
     if images is not None:
         content["training"]["images"] = images
-    return Study.model_validate(content)
+    try:
+        return Study.model_validate(content)
+    except ValidationError as error:
+        raise InputError(f"{file}: no study follows from it: {explain(error)}") from None
 
 
 def _about(distribution: Distribution, value: Any) -> Distribution | None:

@@ -18,7 +18,7 @@ from tune_diffreg.study import (
     parse_overrides,
     read_yaml,
 )
-from tune_diffreg.study.sections import Settings
+from tune_diffreg.study.sections import Name, Settings
 from tune_diffreg.study.study import Resources
 
 
@@ -44,8 +44,8 @@ class Best(Settings):
     """A configuration with its result and where it comes from."""
 
     version: Literal[1] = Field(alias="schema")
-    study: str
-    trial_id: str
+    study: Name
+    trial_id: Name
     result: Result
     config: TrialConfig
     resources: Resources
@@ -90,13 +90,25 @@ def trained(best: Best, scores: dict[str, float], data_sha256: str) -> Best:
     return best.model_copy(update=update)
 
 
-def read_best(path: Path) -> Best:
+def read_best(path: Path, trusted: bool = False) -> Best:
     """Reads a `best.yaml`.
 
+    Args:
+        trusted: whether the functions that it names may be run: the file is the user's own, or the
+            user said so, or nothing of the kind is done with it.
+
     Raises:
-        InputError: the file is missing, is not a `best.yaml`, or does not fit this version.
+        InputError: the file is missing, is not a `best.yaml`, does not fit this version, or names
+            functions and is not trusted.
     """
     try:
-        return Best.model_validate(read_yaml(path))
+        best = Best.model_validate(read_yaml(path))
     except ValidationError as error:
         raise InputError(f"{path}: is not a best.yaml that can be used: {explain(error)}") from None
+    if best.config.factories and not trusted:
+        named = " and ".join(f"{factory} ({key})" for key, factory in best.config.factories.items())
+        raise InputError(
+            f"{path}: names code to be run, {named}; if you know who wrote the file and have read "
+            "that code, give --trust"
+        )
+    return best

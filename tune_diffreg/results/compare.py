@@ -13,21 +13,24 @@ from tune_diffreg.study.space import flatten
 _SCORES = ("memorized_fraction", "heldout_memorized_fraction", "validation_loss", "loss_gap")
 
 
-def find(name: str, storage: Path) -> Best:
+def find(name: str, storage: Path, trusted: bool = False) -> Best:
     """What the study of that name in `storage` chose, or the export at that path holds.
+
+    Args:
+        trusted: whether an export may name code.
 
     Raises:
         InputError: it is neither, or its study has no trial of full length.
     """
     path = Path(name)
     if path.suffix in (".yaml", ".yml"):
-        return read_best(path)
+        return read_best(path, trusted)
     if (path / "best.yaml").is_file():
-        return read_best(path / "best.yaml")
+        return read_best(path / "best.yaml", trusted)
     folder = open_study(storage, name)
     if not folder.best.exists():
         raise InputError(f"study {name!r} has no trial of full length yet")
-    return read_best(folder.best)
+    return read_best(folder.best, trusted=True)
 
 
 def compare(first: tuple[str, Best], second: tuple[str, Best]) -> dict[str, Any]:

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from statistics import fmean, stdev
 from typing import Any
 
-from scipy import stats
-
 from tune_diffreg.results.journal import Event
 from tune_diffreg.results.trials import TrialRecord
 from tune_diffreg.seeds import derive
@@ -46,6 +44,8 @@ class Interval:
         mean = fmean(values)
         if len(values) < 2:
             return cls(mean, None, None)
+        from scipy import stats  # takes a second to import
+
         t = float(stats.t.ppf((1 + _CONFIDENCE) / 2, len(values) - 1))
         reach = t * stdev(values) / math.sqrt(len(values))
         return cls(mean, mean - reach, mean + reach)

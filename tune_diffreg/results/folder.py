@@ -67,7 +67,12 @@ class StudyFolder:
 
     @property
     def log(self) -> Path:
-        return self.root / "log.txt"
+        return self.root / "log.jsonl"
+
+    @property
+    def live(self) -> Path:
+        """What the running study is doing now."""
+        return self.root / "live.json"
 
     @property
     def references(self) -> Path:
@@ -142,6 +147,17 @@ class StudyFolder:
     @property
     def _lock(self) -> Path:
         return self.root / ".lock"
+
+    def holder(self) -> tuple[str, int] | None:
+        """Machine and process that run the study now; None where nobody does."""
+        mirror = mirror_of(self.root)
+        told = mirror.holder(self.root) if mirror is not None else None
+        if mirror is None and self.is_locked():
+            told = self._lock.read_text()
+        if not told:
+            return None
+        host, pid = told.rsplit(" ", 1)
+        return host, int(pid)
 
     def is_locked(self) -> bool:
         """Whether a process is running the study now."""

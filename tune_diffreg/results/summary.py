@@ -5,9 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Literal
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any, Literal
 
 import tune_diffreg
 from tune_diffreg.files import write_atomically
@@ -20,6 +18,9 @@ from tune_diffreg.results.ranking import best_trial
 from tune_diffreg.results.trials import ENDED, TrialRecord, replay, wall_seconds
 from tune_diffreg.study import Study, TrialConfig
 from tune_diffreg.study.space import value_at
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 State = Literal["running", "complete", "interrupted", "failed"]
 _RECORDED_PACKAGES = ("torch", "torchvision", "diffusers", "ray", "optuna", "mlflow")
@@ -69,9 +70,11 @@ def read_state(folder: StudyFolder, running: bool | None = None) -> dict[str, An
         running: whether it is being run now; None asks its lock.
     """
     study = folder.read_study()
+    if running is None:  # asked first: one that ends meanwhile has its end in the journal
+        running = folder.is_locked()
     events = read_journal(folder.journal) if folder.journal.exists() else []
     records = replay(events)
-    if folder.is_locked() if running is None else running:
+    if running:
         state: State = "running"
     elif not has_ended(events):
         state = "interrupted"
@@ -131,6 +134,8 @@ def _confirmed(confirmation: dict[str, Any]) -> dict[str, Any]:
 
 def trials_table(study: Study, records: dict[str, TrialRecord]) -> pd.DataFrame:
     """One row a trial: id, state, rung, every searched value, every metric, seconds, images."""
+    import pandas as pd  # takes a second to import
+
     rows = []
     for record in records.values():
         config = study.trial_config(record.values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,7 +25,10 @@ from tune_diffreg.search.trial import (
     bound_memory,
     device_for,
 )
+from tune_diffreg.search.vitals import Notes, Vitals
 from tune_diffreg.study import Resources, TrialConfig
+
+log = logging.getLogger(__name__)
 
 # A result at least this often, so that the display moves and an interrupt is heeded.
 SLICE_SECONDS = 5.0
@@ -72,8 +76,10 @@ class TrialActor(tune.Trainable):
         torch.set_num_threads(shared.resources.cpu)
         bound_memory(shared.resources)
         self._memory = MemoryBound(shared.resources.memory, hard=shared.resources.gpu == 0)
-        self._exits = False
+        self._machine = ray.get_runtime_context().get_node_id() if ray.is_initialized() else ""
+        self._leaves = self._exits = False
         self._network: Network | None = None
+        self._vitals, self._notes = Vitals(shared.resources), Notes()
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -83,6 +89,9 @@ class TrialActor(tune.Trainable):
     def step(self) -> dict[str, Any]:
         if self._exits:
             ray.actor.exit_actor()
+        return {**self._outcome(), **self._vitals.measured(), "notes": self._notes.taken()}
+
+    def _outcome(self) -> dict[str, Any]:
         try:
             return self._advance()
         except Diverged as error:
@@ -92,9 +101,14 @@ class TrialActor(tune.Trainable):
         except OverMemory as error:
             failure, self._exits = str(error), True
         except Exception as error:
+            log.error("the trial broke off", exc_info=True)
             self._exits = self._memory.refused(error)
             failure = self._memory.sentence if self._exits else in_a_line(error)
         return self._given_up(failure)
+
+    def leave(self) -> None:
+        """Asks the trial to make a checkpoint and this process to end: it will go on elsewhere."""
+        self._leaves = True
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Nothing: a trial keeps its checkpoints in the study's folder itself."""
@@ -111,6 +125,7 @@ class TrialActor(tune.Trainable):
         self._loaded = False
         self._reached: Reached | None = None
         self._waiting: str | None = None
+        self._speed = 0.0
 
     def _advance(self) -> dict[str, Any]:
         if self._trial is None:  # here and not in `setup`, so that its errors are the trial's
@@ -120,6 +135,9 @@ class TrialActor(tune.Trainable):
         trial = self._trial
         if not self._loaded and not self._can(lambda: self._load(trial)):
             return self._pause()
+        if self._leaves:
+            self._exits = self._can(lambda: trial.save(self._folder))
+            return self._result() if self._exits else self._pause()
         if self._reached is None:
             if not self._train(trial):
                 trial.trainer.check_finite()
@@ -135,11 +153,14 @@ class TrialActor(tune.Trainable):
         return self._result(rung=reached.rung, scores=reached.scores)
 
     def _train(self, trial: Trial) -> bool:
-        """Trains a slice; whether the next rung is reached."""
+        """Trains a slice, and notes how fast; whether the next rung is reached."""
+        images, seconds = trial.images_seen, trial.seconds
         reached, end = False, time.monotonic() + SLICE_SECONDS
         while not reached and time.monotonic() < end:
             reached = trial.train(until=self._ahead[0], seconds=_LOOK_SECONDS)
             self._memory.check()
+        if trial.images_seen > images:
+            self._speed = (trial.images_seen - images) / (trial.seconds - seconds)
         return reached
 
     def _load(self, trial: Trial) -> None:
@@ -199,5 +220,7 @@ class TrialActor(tune.Trainable):
             "seconds": trial.seconds if trial else 0.0,
             "waiting": self._waiting,
             "exits": self._exits,
+            "machine": self._machine,
+            "images_per_second": self._speed,
             **content,
         }

@@ -1,26 +1,26 @@
-"""Search and confirmation as Ray Tune sees them: a searcher, a scheduler that prunes, a watch."""
+"""Search and confirmation as Ray Tune sees them: a searcher, and a scheduler that prunes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
-import ray
-from ray._private.state import state
-from ray.air.execution._internal.actor_manager import RayActorManager
-from ray.exceptions import RayActorError, RayTaskError
-from ray.tune import Callback
-from ray.tune.execution import tune_controller
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from tune_diffreg.search.conductor import Conductor, Death
+from tune_diffreg.search.conductor import Conductor
+
+log = logging.getLogger(__name__)
 
 # Ray pickles the searcher and the scheduler to restore an experiment from. We go on from the
 # journal instead, so there is nothing for those pickles to hold.
 _NOTHING: dict[str, Any] = {}
+
+_MOST_WORDS = 600  # letters; what follows is advice
 
 
 class CoordinatedSearcher(Searcher):
@@ -82,58 +82,15 @@ class CoordinatedScheduler(FIFOScheduler):
         decision: str = TrialScheduler.CONTINUE if go_on else TrialScheduler.STOP
         return decision
 
-
-class Watch(Callback):
-    """Looks after the trials' processes, at each step of Ray's."""
-
-    def __init__(self, conductor: Conductor) -> None:
-        self._conductor = conductor
-
-    def __getstate__(self) -> dict[str, Any]:
-        return _NOTHING
-
-    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:  # noqa: ARG002
-        ours, actor = trial.config["trial_id"], trial.temporary_state.ray_actor
-        self._conductor.began(ours, actor._actor_id.hex())
-
-    def on_step_end(self, iteration: int, trials: list[Trial], **_: Any) -> None:  # noqa: ARG002
-        for actor in _actors_of(self._conductor.silent(), trials):
-            ray.kill(actor)
+    def on_trial_error(self, _: Any, trial: Trial) -> None:
+        """Its process ended; the searcher is told next."""
+        ours = trial.config["trial_id"]
+        log.warning("its process ended: %s", _last_words(trial), extra={"trial": ours})
 
 
-def _actors_of(wanted: Collection[str], trials: list[Trial]) -> list[Any]:
-    """The actors that run these trials of ours."""
-    if not wanted:
-        return []  # and Ray's list may be long
-    running = [t.temporary_state.ray_actor for t in trials if t.config["trial_id"] in wanted]
-    return [actor for actor in running if actor is not None]
-
-
-def cause_of_death(actor: str) -> Death:
-    """How an actor died, as Ray's control store knows it."""
-    cause = state.actor_table(actor)["DeathCause"]
-    return Death.MEMORY if cause.HasField("oom_context") else Death.PROCESS
-
-
-class _Actors(RayActorManager):
-    """Ray's, save that an actor without memory is one that died.
-
-    As Ray has it (2.60), `OutOfMemoryError` is none of those errors that Tune expects of an actor,
-    and ends the whole run.
-    """
-
-    def _actor_task_failed(self, tracked_actor_task: Any, exception: Exception) -> None:
-        if not isinstance(exception, RayActorError | RayTaskError):
-            exception = RayActorError(error_msg=str(exception))
-        super()._actor_task_failed(tracked_actor_task, exception)
-
-
-@contextmanager
-def deaths_of_all_kinds() -> Iterator[None]:
-    """Has Tune take an actor's death as that trial's alone, whatever it died of."""
-    before = tune_controller.RayActorManager
-    tune_controller.RayActorManager = _Actors
-    try:
-        yield
-    finally:
-        tune_controller.RayActorManager = before
+def _last_words(trial: Trial) -> str:
+    """What Ray knows of why a trial's process ended, in a line."""
+    with suppress(OSError, TypeError):  # TypeError: it has written no such file
+        last = Path(trial.error_file).read_text().rpartition("Failure # ")[2]
+        return " ".join(last.split()[5:])[:_MOST_WORDS]  # without "1 (occurred at DATE)"
+    return "Ray says no more"

@@ -78,6 +78,11 @@ def check_cluster(study: Study, address: str | None) -> None:
     """
     if address is None:
         concurrent_trials_here(study)
+    elif address.startswith(("http://", "https://")):
+        raise InputError(
+            f"--address {address} is that of a Jobs API, which `submit` and `resume` take; here it "
+            "is host:port, or 'auto' for the cluster on this machine"
+        )
     elif address != "auto":  # Ray itself knows where a cluster on this machine is
         host, _, port = address.removeprefix("ray://").rpartition(":")
         try:

@@ -2,14 +2,15 @@
 
 Between Ray's adapters and whoever directs (the search, then its confirmation), with no Ray in it.
 A trial goes on from its checkpoint, to the same bits, however often that takes; but one whose own
-process ends again and again, without a rung in between, has failed.
+process ends again and again, without a rung in between, has failed. A machine that went away is
+no fault of a trial's.
 """
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -27,7 +28,11 @@ Director = Coordinator | Confirmation
 MOST_RESTARTS = 2
 """In a row, after deaths that are the trial's own."""
 _LONGEST_LOOK_SECONDS = 1.0
+# By then Ray knows whether a machine went away.
+_SETTLED_SECONDS = 60.0
 _SCORE = "scores/"  # Ray flattens nested results with slashes
+# What is shown of a running trial and decides nothing; the first two are Ray's own.
+_SEEN = ("hostname", "pid", "images_per_second", "cpu", "device", "gpu", "notes")
 
 
 class Death(Enum):
@@ -35,6 +40,9 @@ class Death(Enum):
 
     PROCESS = "its process died"
     MEMORY = "its machine ran out of memory, and Ray ended its process (see resources.memory)"
+    MACHINE = "its machine went away"
+    UNKNOWN = "its process was lost"
+    """Ray does not know yet whether the process or the whole machine went away."""
 
 
 @dataclass
@@ -45,11 +53,28 @@ class _Run:
         actor: what Ray calls its process; None while there is none yet.
         heard: when it last gave a sign of life, on the conductor's clock.
         hung: whether it was given up for want of one.
+        machine: Ray's name of where it runs, once it has given one.
+        leaves: whether it was asked to go on elsewhere, or does so of its own accord.
     """
 
     actor: str | None = None
     heard: float = 0.0
     hung: bool = False
+    machine: str | None = None
+    leaves: bool = False
+
+
+@dataclass(frozen=True)
+class _Unsettled:
+    """A death of which it is not known yet whether it was the trial's own.
+
+    Attributes:
+        until: when it counts as one, on the conductor's clock.
+    """
+
+    trial: str
+    actor: str
+    until: float
 
 
 class Conductor:
@@ -77,6 +102,7 @@ class Conductor:
         self._watched = 0.0
         self._runs: dict[str, _Run] = {}
         self._deaths = Counter[str]()
+        self._unsettled: list[_Unsettled] = []
 
     def __len__(self) -> int:
         """How many trials are under way."""
@@ -114,7 +140,9 @@ class Conductor:
         """Takes a trial's result; whether it goes on."""
         if self._patience.lost is not None:
             return False
-        self._runs[trial_id].heard = self._watched
+        run = self._runs[trial_id]
+        run.heard, run.machine = self._watched, result["machine"]
+        run.leaves |= result["exits"]
         try:
             return self._decide(trial_id, result) and not self._director.interrupted
         except StorageLost:  # not written down, so it has not been decided
@@ -132,17 +160,30 @@ class Conductor:
         self._patience.writes(trial_id)
         if self._patience.lost is not None:
             return
-        death = Death.PROCESS if run.actor is None else self._cause_of(run.actor)
-        reason = self._silence if run.hung else death.value
-        self._deaths[trial_id] += 1
+        reason = self._reason(trial_id, run)
+        deaths = self._deaths[trial_id]
         try:
-            if self._deaths[trial_id] > MOST_RESTARTS:
-                times = f"{self._deaths[trial_id]} times in a row"
-                self._director.fail(trial_id, f"{reason}, {times}")
+            if deaths > MOST_RESTARTS:
+                self._director.fail(trial_id, f"{reason}, {deaths} times in a row")
             else:
                 self._director.again(trial_id, reason)
         except StorageLost:
             self._director.interrupt()
+
+    def called_away(self, machines: Collection[str]) -> list[str]:
+        """The trials on machines that are about to be taken away, each once: they are to leave."""
+        found = [t for t, run in self._runs.items() if run.machine in machines and not run.leaves]
+        for trial_id in found:
+            self._runs[trial_id].leaves = True
+        return found
+
+    def settle(self) -> None:
+        """Looks again for deaths of which it was not known whether they were the trial's own."""
+        for case in list(self._unsettled):
+            death = self._cause_of(case.actor)
+            if death is not Death.UNKNOWN or self._watched >= case.until:
+                self._unsettled.remove(case)
+                self._deaths[case.trial] += death is not Death.MACHINE
 
     def silent(self) -> list[str]:
         """The trials that hang, each once for every `resources.hang_seconds` that it does.
@@ -154,19 +195,36 @@ class Conductor:
         self._watched += min(now - self._looked, _LONGEST_LOOK_SECONDS)
         self._looked = now
         limit = self._resources.hang_seconds
-        found = []
-        for trial_id, run in self._runs.items():
-            if limit is not None and run.actor is not None and self._watched - run.heard > limit:
-                run.hung, run.heard = True, self._watched
-                found.append(trial_id)
+        if limit is None:
+            return []
+        found = [
+            trial_id
+            for trial_id, run in self._runs.items()
+            if run.actor is not None and self._watched - run.heard > limit
+        ]
+        for trial_id in found:
+            self._runs[trial_id].hung, self._runs[trial_id].heard = True, self._watched
         return found
 
-    @property
-    def _silence(self) -> str:
-        limit = duration(self._resources.hang_seconds or 0.0)
-        return f"it gave no sign of life for {limit} (resources.hang_seconds)"
+    def _reason(self, trial_id: str, run: _Run) -> str:
+        """What ended a process; counts it where that was the trial's own."""
+        if run.leaves:
+            return "its machine is being taken away"
+        if run.hung:
+            self._deaths[trial_id] += 1
+            limit = duration(self._resources.hang_seconds or 0.0)
+            return f"it gave no sign of life for {limit} (resources.hang_seconds)"
+        death = Death.PROCESS if run.actor is None else self._cause_of(run.actor)
+        if death is Death.UNKNOWN and run.actor is not None:
+            until = self._watched + _SETTLED_SECONDS
+            self._unsettled.append(_Unsettled(trial_id, run.actor, until))
+        elif death is not Death.MACHINE:
+            self._deaths[trial_id] += 1
+        return death.value
 
     def _decide(self, trial_id: str, result: Mapping[str, Any]) -> bool:
+        seen = {key: result[key] for key in _SEEN if key in result}
+        self._director.progress(trial_id, result["images"], **seen)
         if result.get("waiting"):
             self._patience.waits(trial_id, result["waiting"])
         else:
@@ -175,7 +233,6 @@ class Conductor:
             self._director.fail(trial_id, result["failure"])
             return bool(result["exits"])  # into a last step, in which its process ends
         if "rung" not in result:
-            self._director.progress(trial_id, result["images"])
             return True
         self._deaths.pop(trial_id, None)
         scores = {k.removeprefix(_SCORE): v for k, v in result.items() if k.startswith(_SCORE)}

@@ -96,14 +96,14 @@ class Confirmation:
             self._note("repeat_failed", run=trial_id, reason=reason)
 
     def again(self, trial_id: str, reason: str) -> None:
-        """Has a repetition that was broken off go on from its checkpoint."""
+        """Has a repetition whose process ended before its time go on from its checkpoint."""
         if self.runs[trial_id].state == "running":
             self._to_continue.append(trial_id)
             self._listener({"event": "repeat_again", "run": trial_id, "reason": reason})
 
-    def progress(self, trial_id: str, images: int) -> None:
-        """Passes on that a repetition is alive; not in the journal."""
-        self._listener({"event": "repeating", "run": trial_id, "images": images})
+    def progress(self, trial_id: str, images: int, **seen: Any) -> None:
+        """Passes on that a repetition is alive, and what is `seen` of it; not in the journal."""
+        self._listener({"event": "repeating", "run": trial_id, "images": images, **seen})
 
     def interrupt(self) -> None:
         """Starts no more and stops each at its next sign of life."""

@@ -181,13 +181,8 @@ def _run_on_ray(
         from ray import tune
 
         from tune_diffreg.search.actor import Shared, TrialActor
-        from tune_diffreg.search.adapters import (
-            CoordinatedScheduler,
-            CoordinatedSearcher,
-            Watch,
-            cause_of_death,
-            deaths_of_all_kinds,
-        )
+        from tune_diffreg.search.adapters import CoordinatedScheduler, CoordinatedSearcher
+        from tune_diffreg.search.processes import Watch, cause_of_death, deaths_of_all_kinds
 
         conductor = Conductor(coordinator, patience, study.resources, cause_of_death)
         confirming = isinstance(coordinator, Confirmation)

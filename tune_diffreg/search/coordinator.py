@@ -166,14 +166,20 @@ class Coordinator:
             self._give_up_hopeless()
 
     def again(self, trial_id: str, reason: str) -> None:
-        """Has a trial that was broken off go on from its checkpoint, as soon as there is a slot."""
+        """Has a trial whose process ended before its time go on from its checkpoint, next of all.
+
+        No decision, so not in the journal.
+        """
         if self.records[trial_id].state == "running":
             self._to_continue.append(trial_id)
             self.listener({"event": "again", "trial": trial_id, "reason": reason})
 
-    def progress(self, trial_id: str, images: int) -> None:
-        """Passes on that a trial is alive between rungs; not a decision, so not in the journal."""
-        self.listener({"event": "progress", "trial": trial_id, "images": images})
+    def progress(self, trial_id: str, images: int, **seen: Any) -> None:
+        """Passes on that a trial is alive, and what is `seen` of it.
+
+        No decision, so not in the journal.
+        """
+        self.listener({"event": "progress", "trial": trial_id, "images": images, **seen})
 
     def interrupt(self) -> None:
         """Starts no more trials and stops each running one at its next sign of life.
@@ -227,7 +233,9 @@ class Coordinator:
         return Assignment(record.id, self._study.trial_config(record.values), reported)
 
     def _under_way(self) -> int:
-        """Images that running trials will have seen more at their next rungs."""
+        """Images that running trials will have seen more at their next rungs, if that matters."""
+        if self._study.search.images is None:
+            return 0
         return sum(
             next((r for r in self._rungs if r > record.images), record.images) - record.images
             for record in self._running.values()
@@ -287,7 +295,7 @@ class Coordinator:
         self._give_up_hopeless()
 
     def _note(self, event: str, **content: Any) -> None:
-        # No later than the decision that rests on it.
+        self._proposals.save()  # no later than the decision that rests on them
         self._patiently(lambda: publish_growth(self._optuna_file))
         written = self.journal.append(event, **content)
         apply(self.records, written)

@@ -25,6 +25,7 @@ from optuna.trial import TrialState
 from tune_diffreg.patience import Patiently, at_once
 from tune_diffreg.search.samplers import build_sampler
 from tune_diffreg.search.storage import open_storage
+from tune_diffreg.search.tpe import Past
 from tune_diffreg.study import Distribution, Study, TrialConfig
 from tune_diffreg.study.space import outside, takes_float
 
@@ -66,15 +67,16 @@ class Proposals:
         self._study = study
         self._order = tuple(study.search_order())
         self._distributions = {p: to_optuna(p, d) for p, d in study.search.space.items()}
+        self._storage = None if path is None else open_storage(path, patiently)
         self._optuna = optuna.create_study(
-            storage=None if path is None else open_storage(path, patiently),
-            study_name=study.name,
-            load_if_exists=True,
+            storage=self._storage, study_name=study.name, load_if_exists=True
         )
+        self._unsaved = True
         known = self._optuna.get_trials(deepcopy=False)
         self._count = len(known)
         self._sources = {t.user_attrs[_SOURCE] for t in known if _SOURCE in t.user_attrs}
         self._open: dict[int, optuna.trial.Trial] = {}
+        self._past = Past()
         self._unclaimed: list[int] = []
         self._waiting = [t.number for t in known if t.state is TrialState.WAITING]
         for trial in known:
@@ -98,7 +100,17 @@ class Proposals:
         for path in self._order:
             if self._study.search.space[path].applies(values):
                 values[path] = self._suggest(self._open[number], path)
+        self._unsaved = True
         return Proposal(number, values)
+
+    def save(self) -> None:
+        """Returns once all proposals, and what they were made from, are on the disk.
+
+        What was reported and told since is not waited for: the study's journal has it.
+        """
+        if self._unsaved and self._storage is not None:
+            self._storage.sync()
+        self._unsaved = False
 
     def report(self, number: int, images: int, value: float) -> None:
         """Notes a value at a rung, once; one of a proposal that has ended is not needed."""
@@ -169,6 +181,7 @@ class Proposals:
         self._optuna.add_trial(trial)
         self._sources.add(source)
         self._count += 1
+        self._unsaved = True
         return True
 
     def try_first(self, config: TrialConfig) -> None:
@@ -176,6 +189,7 @@ class Proposals:
         self._optuna.enqueue_trial(self._study.searched(config), skip_if_exists=True)
         self._waiting = [t.number for t in self._optuna.get_trials(states=(TrialState.WAITING,))]
         self._count = len(self._optuna.get_trials(deepcopy=False))
+        self._unsaved = True
 
     def _suggest(self, trial: optuna.trial.Trial, path: str) -> Any:
         """A setting's value. One that was drawn before the process died is drawn once more, so that
@@ -192,7 +206,7 @@ class Proposals:
         return trial._suggest(path, distribution)
 
     def _sample_as(self, number: int) -> None:
-        self._optuna.sampler = build_sampler(self._study.search, number)
+        self._optuna.sampler = build_sampler(self._study.search, number, self._past)
 
 
 def to_optuna(path: str, distribution: Distribution) -> BaseDistribution:

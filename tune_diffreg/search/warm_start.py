@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tune_diffreg.errors import InputError
+from tune_diffreg.files import user_path
 from tune_diffreg.results import StudyFolder, read_best, read_journal, replay
 from tune_diffreg.search.proposals import Proposals
 from tune_diffreg.study import Study, TrialConfig
@@ -22,7 +23,7 @@ def check_warm_start(study: Study) -> None:
     if (path := _source(study)) is None:
         return
     if path.is_file():
-        strange = outside(study.search.space, study.searched(read_best(path).config))
+        strange = outside(study.search.space, study.searched(_configuration(path)))
         for setting, value in strange.items():
             raise InputError(
                 f"search.warm_start: {path}: {setting} is {value!r} there, outside this study's "
@@ -45,13 +46,18 @@ def warm_start(study: Study, proposals: Proposals) -> None:
     if (path := _source(study)) is None:
         return
     if path.is_file():
-        proposals.try_first(read_best(path).config)
+        proposals.try_first(_configuration(path))
     else:
         _learn_from(study, _folder(path), proposals)
 
 
 def _source(study: Study) -> Path | None:
-    return None if study.search.warm_start is None else Path(study.search.warm_start)
+    return None if study.search.warm_start is None else user_path(study.search.warm_start)
+
+
+def _configuration(path: Path) -> TrialConfig:
+    """Of a `best.yaml`, whose values alone are used: code that it names is not run."""
+    return read_best(path, trusted=True).config
 
 
 def _folder(path: Path) -> StudyFolder:

@@ -2,42 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from tune_diffreg.errors import InputError, did_you_mean, explain
+from tune_diffreg.files import read_text
+from tune_diffreg.study.plain import MOST_BYTES, parse, require_plain
 from tune_diffreg.study.space import override
 from tune_diffreg.study.study import Study
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML as people expect it: 1e-4 is a number, and a key given twice is a mistake."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set[str]()
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                raise yaml.constructor.ConstructorError(
-                    None, None, "a key must be a single word", key.start_mark
-                )
-            if key.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key.value!r} is given twice", key.start_mark
-                )
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"),
-    list("-+0123456789"),
-)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -46,18 +21,17 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Raises:
         InputError: the file is missing, unreadable, not YAML, or not a mapping.
     """
+    text = read_text(path, MOST_BYTES)
     try:
-        content = _parse(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: there is no such file") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: is not a text file in UTF-8") from None
-    except _PARSING as error:
-        raise InputError(f"{path}: is not valid YAML: {_yaml_problem(error)}") from None
+        content = parse(text)
+    except ValueError as error:
+        raise InputError(f"{path}: is not valid YAML: {error}") from None
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise InputError(f"{path}: must consist of sections with 'key: value' lines")
+    try:
+        require_plain(content)
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from None
     return content
 
 
@@ -77,14 +51,6 @@ def read_study(path: Path, overrides: Iterable[str] = ()) -> Study:
         raise InputError(f"{path}: {error}") from None
 
 
-# What PyYAML raises for tags with a wrong value, and for nesting without end, is no YAMLError.
-_PARSING = (yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
-
-
-def _parse(text: str) -> Any:
-    return yaml.load(text, _Loader)
-
-
 def parse_overrides(texts: Iterable[str]) -> dict[str, Any]:
     """Dotted path to value, of `key=value` texts.
 
@@ -99,9 +65,14 @@ def _parse_override(text: str) -> tuple[str, Any]:
     if not (key and equals):
         raise InputError(f"--set {text}: write it as key=value, such as search.trials=40")
     try:
-        return key.strip(), _parse(value)
-    except _PARSING as error:
-        raise InputError(f"--set {text}: {_yaml_problem(error)}") from None
+        parsed = parse(value)
+    except ValueError as error:
+        raise InputError(f"--set {text}: {error}") from None
+    try:
+        require_plain(parsed, key.strip())
+    except ValueError as error:
+        raise InputError(f"--set {error}") from None
+    return key.strip(), parsed
 
 
 def _hint(error: ValidationError) -> str:
@@ -116,10 +87,3 @@ def _hint(error: ValidationError) -> str:
         model = field.annotation if field is not None else None
     known = list(getattr(model, "model_fields", {}))
     return did_you_mean(str(key), known) or (f"; there are {', '.join(known)}" if known else "")
-
-
-def _yaml_problem(error: Exception) -> str:
-    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
-        line = error.problem_mark.line + 1
-        return f"line {line}: {error.problem or error.context}"
-    return (str(error) or type(error).__name__).splitlines()[0]

@@ -21,9 +21,12 @@ def _is_factory(value: str) -> str:
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Images = Annotated[int, Field(ge=1, le=10**15)]
+Channels = Annotated[int, Field(ge=1, le=65_536)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**62)]
 Factory = Annotated[str, AfterValidator(_is_factory)]
+# Of a study or a trial: it becomes part of paths, and cannot lead anywhere.
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
 
 def _list_to_tuple(value: Any) -> Any:
@@ -84,9 +87,11 @@ class Model(Settings):
     """Arguments of diffusers' `UNet2DModel`, by its own names, or a model of one's own."""
 
     in_channels: Literal[1, 3] = Field(description="1 for grayscale, 3 for RGB")
-    sample_size: int = Field(ge=4, description="side of the square images, pixels")
-    block_out_channels: Annotated[tuple[Images, ...], BeforeValidator(_list_to_tuple)] = Field(
-        (), description="channels at each resolution, finest first; required without a factory"
+    sample_size: int = Field(ge=4, le=8192, description="side of the square images, pixels")
+    block_out_channels: Annotated[tuple[Channels, ...], BeforeValidator(_list_to_tuple)] = Field(
+        (),
+        max_length=12,
+        description="channels at each resolution, finest first; required without a factory",
     )
     down_block_types: Annotated[
         tuple[Literal["DownBlock2D", "AttnDownBlock2D"], ...], BeforeValidator(_list_to_tuple)
@@ -94,9 +99,9 @@ class Model(Settings):
     up_block_types: Annotated[
         tuple[Literal["UpBlock2D", "AttnUpBlock2D"], ...], BeforeValidator(_list_to_tuple)
     ] = Field((), description="one a resolution, coarsest first; required without a factory")
-    layers_per_block: int = Field(2, ge=1, description="residual blocks at each resolution")
-    attention_head_dim: int = Field(8, ge=1, description="channels of an attention head")
-    norm_num_groups: int = Field(32, ge=1, description="groups of the group normalisation")
+    layers_per_block: int = Field(2, ge=1, le=64, description="residual blocks at each resolution")
+    attention_head_dim: Channels = Field(8, description="channels of an attention head")
+    norm_num_groups: Channels = Field(32, description="groups of the group normalisation")
     factory: Factory | None = Field(
         None,
         description="package.module:function that is called with in_channels, sample_size and "
@@ -235,7 +240,9 @@ class Optimizer(Settings):
     clip_norm: Annotated[float, Field(gt=0)] | None = Field(
         1.0, description="largest norm of the gradient; null clips nothing"
     )
-    warmup: int = Field(0, ge=0, description="images seen while the learning rate rises from 0")
+    warmup: int = Field(
+        0, ge=0, le=10**15, description="images seen while the learning rate rises from 0"
+    )
 
 
 class Training(Settings):
@@ -286,14 +293,14 @@ class Evaluation(Settings):
     neighbors: Literal["pixels", "features"] = Field(
         "pixels", description="what memorisation measures distances to training images in"
     )
-    samples: int = Field(512, ge=10, description="images generated for a score")
+    samples: int = Field(512, ge=10, le=10_000_000, description="images generated for a score")
     rung_samples: Annotated[int, Field(ge=10)] | None = Field(
         None, description="at most so many at rungs before the last; null: as many"
     )
     sampler: Literal["ddim", "dpmsolver++", "heun"] = Field(
         "ddim", description="deterministic sampler; heun calls the network twice a step"
     )
-    steps: int = Field(20, ge=1, description="steps of the sampler")
+    steps: int = Field(20, ge=1, le=10_000, description="steps of the sampler")
     latents: Seed = Field(0, description="generated image i starts from seed `latents` + i")
 
     @model_validator(mode="after")
@@ -345,6 +352,14 @@ class TrialConfig(Settings):
                 f"evaluation.steps {steps} is more than diffusion.timesteps {timesteps}"
             )
         return self
+
+    @property
+    def factories(self) -> dict[str, str]:
+        """The functions that this configuration names, by setting; using it runs them."""
+        found = {"model.factory": self.model.factory}
+        if isinstance(self.evaluation.features, Extractor):
+            found["evaluation.features.factory"] = self.evaluation.features.factory
+        return {key: factory for key, factory in found.items() if factory is not None}
 
     @property
     def distance(self) -> str:

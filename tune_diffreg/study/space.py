@@ -23,7 +23,9 @@ class Distribution(BaseModel):
     high: float | int | None = Field(None, description="largest value")
     log: bool = Field(False, description="draw evenly in the logarithm")
     step: float | int | None = Field(None, description="distance of the values from `low` on")
-    choices: list[Any] | None = Field(None, description="the values, in place of a range")
+    choices: list[Any] | None = Field(
+        None, max_length=1000, description="the values, in place of a range"
+    )
     when: dict[str, Any] | None = Field(
         None, description="searched setting -> value or list of values with which this is searched"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
@@ -12,7 +13,7 @@ from tune_diffreg.errors import explain
 from tune_diffreg.study import scores
 from tune_diffreg.study.effect import require_effect
 from tune_diffreg.study.objective import Objective
-from tune_diffreg.study.sections import Images, Seed, Settings, TrialConfig
+from tune_diffreg.study.sections import Images, Name, Seed, Settings, TrialConfig
 from tune_diffreg.study.space import (
     Distribution,
     as_list,
@@ -25,13 +26,15 @@ from tune_diffreg.study.space import (
 # What a score is measured with and at.
 _EQUAL_IN_ALL_TRIALS = ("training.images", "model.sample_size", "model.in_channels")
 
-# The storage folder holds these beside the studies.
 _CONDITIONAL = "augmentation.conditional"
+_MOST_COMBINATIONS = 1000
+
+# The storage folder holds these beside the studies, and what SQLite puts beside its file.
 _RESERVED_NAMES = ("mlflow.db", "mlflow-artifacts", "references")
 
 
 class Search(Settings):
-    trials: int = Field(ge=1, description="most trials, baselines included")
+    trials: int = Field(ge=1, le=1_000_000, description="most trials, baselines included")
     concurrent: Images | None = Field(
         None, description="trials at a time; null means as many as the cluster holds"
     )
@@ -74,21 +77,26 @@ class Halving(Settings):
     )
     first_rung: Images = Field(description="images seen at the first rung")
     reduction_factor: int = Field(
-        3, ge=2, description="one in this many continues; spacing of rungs"
+        3, ge=2, le=1000, description="one in this many continues; spacing of rungs"
     )
     controls: float = Field(
         0.1, ge=0, le=1, description="fraction of proposed trials exempt from pruning"
     )
     most_controls: int = Field(
-        16, ge=0, description="no more than this many; each costs a training of full length"
+        16,
+        ge=0,
+        le=1_000_000,
+        description="no more than this many; each costs a training of full length",
     )
 
 
 class Confirmation(Settings):
     """What is repeated after the search, on the test split."""
 
-    finalists: int = Field(3, ge=1, description="best trials that are trained again")
-    seeds: int = Field(3, ge=2, description="fresh seeds for each of them and for each baseline")
+    finalists: int = Field(3, ge=1, le=1000, description="best trials that are trained again")
+    seeds: int = Field(
+        3, ge=2, le=1000, description="fresh seeds for each of them and for each baseline"
+    )
 
 
 class Resources(Settings):
@@ -115,15 +123,15 @@ class Resources(Settings):
 
 class Tracking(Settings):
     uri: str | None = Field(
-        None, description="MLflow tracking URI; null: SQLite beside the results"
+        None,
+        description="MLflow tracking URI; null: MLFLOW_TRACKING_URI, or SQLite beside the results",
     )
 
 
 class Study(TrialConfig):
     """One file, one search."""
 
-    name: str = Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$",
+    name: Name = Field(
         description="letters, digits, '.', '_' and '-'; names the results folder",
     )
     search: Search
@@ -138,7 +146,7 @@ class Study(TrialConfig):
 
     @model_validator(mode="after")
     def _search_fits(self) -> Self:
-        if self.name in _RESERVED_NAMES:
+        if self.name.lower().startswith(_RESERVED_NAMES):
             raise ValueError(f"name: {self.name!r} is taken by what studies share")
         if not self.search.space:
             raise ValueError("search.space is empty; name at least one setting to vary")
@@ -216,11 +224,20 @@ class Study(TrialConfig):
 
     def _check_model_choices(self) -> None:
         """Settings of the model depend on each other: every combination has to be possible."""
+        number = math.prod(len(self.search.space[path].extremes()) for path in self._model_paths())
+        if number > _MOST_COMBINATIONS:
+            raise ValueError(
+                f"search.space: the choices for the model make {number:,} combinations; "
+                f"{_MOST_COMBINATIONS:,} at most"
+            )
         for values in self._model_combinations():
             self._check_override("search.space", values)
 
+    def _model_paths(self) -> list[str]:
+        return [p for p in self.search.space if p.startswith("model.") or p == _CONDITIONAL]
+
     def _model_combinations(self) -> Iterator[dict[str, Any]]:
-        paths = [p for p in self.search.space if p.startswith("model.") or p == _CONDITIONAL]
+        paths = self._model_paths()
         for values in itertools.product(*(self.search.space[p].extremes() for p in paths)):
             yield dict(zip(paths, values, strict=True))
 

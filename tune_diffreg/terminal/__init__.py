@@ -1,6 +1,7 @@
 """What a person sees on the terminal while a study runs, and when it is over."""
 
 from tune_diffreg.terminal.live import Display, main_scores, open_display
+from tune_diffreg.terminal.status import status_table
 from tune_diffreg.terminal.tables import (
     comparison_table,
     confirmation_table,
@@ -22,6 +23,7 @@ __all__ = [
     "plan_table",
     "repeat_table",
     "result_table",
+    "status_table",
     "studies_table",
     "trials_table",
 ]

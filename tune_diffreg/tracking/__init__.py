@@ -8,18 +8,19 @@ from tune_diffreg.tracking.follower import (
     training_delivery,
 )
 from tune_diffreg.tracking.spool import Spool
-from tune_diffreg.tracking.ui import pages, serve
-from tune_diffreg.tracking.uri import local_uri, tracking_uri
+from tune_diffreg.tracking.ui import is_loopback, pages, serve
+from tune_diffreg.tracking.uri import local_uri, study_place
 
 __all__ = [
     "ENDING_SECONDS",
     "Follower",
     "Outcome",
     "Spool",
+    "is_loopback",
     "local_uri",
     "pages",
     "serve",
     "study_delivery",
-    "tracking_uri",
+    "study_place",
     "training_delivery",
 ]

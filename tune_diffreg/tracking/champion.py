@@ -17,9 +17,9 @@ class Champion:
     """An export that makes an image a seed."""
 
     def __init__(self, export: Path) -> None:
-        self._pipeline = DDPMPipeline.from_pretrained(export / "pipeline")
+        self._pipeline = DDPMPipeline.from_pretrained(export / "pipeline", use_safetensors=True)
         self._pipeline.set_progress_bar_config(disable=True)
-        self._steps = read_best(export / "best.yaml").config.evaluation.steps
+        self._steps = read_best(export / "best.yaml", trusted=True).config.evaluation.steps
 
     def predict(self, seeds: Any, params: dict[str, Any] | None = None) -> np.ndarray:
         """Images `(N, H, W, C)`, float in [0, 1]: one for each of the integers given."""

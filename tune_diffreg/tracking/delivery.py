@@ -58,7 +58,7 @@ class Delivery(Courier):
             self._store.client.update_run(self._run, status="RUNNING")
             self._store.batch(self._run).tags.update(self._provenance)
         elif kind in ("start", "repeat"):
-            self._run_of(self._subject(event), time)
+            self._run_of(self._subject(event), time, begins=True)
         elif kind == "report":
             batch = self._store.batch(self._run_of(event["trial"], time))
             batch.metrics += metrics(event, time)
@@ -74,17 +74,22 @@ class Delivery(Courier):
         elif kind == "repeat_failed":
             self._send_end(event["run"], "failed", event["reason"], time)
 
-    def _run_of(self, name: str, time: int) -> str:
+    def _run_of(self, name: str, time: int, begins: bool = False) -> str:
         """The run of a trial or a repetition, made where MLflow has none (any more).
 
         Args:
             time: when it begins, if it is made, in milliseconds.
+            begins: whether to tell its settings, though the run may be there already: what made it
+                may have got no further.
         """
-        if name not in self._runs:
-            if name in self._repetitions:
-                label, config, tags = self._of_repetition(self._repetitions[name])
-            else:
-                label, config, tags = self._of_trial(self._records[name])
+        known = name in self._runs
+        if known and not begins:
+            return self._runs[name]
+        if name in self._repetitions:
+            label, config, tags = self._of_repetition(self._repetitions[name])
+        else:
+            label, config, tags = self._of_trial(self._records[name])
+        if not known:
             all_tags = {
                 _PARENT: self._run,
                 _TRIAL: name,
@@ -93,7 +98,7 @@ class Delivery(Courier):
                 **{k: v for k, v in self._provenance.items() if k in _PART_OF_A_SCORE},
             }
             self._runs[name] = self._store.create(label, all_tags, time)
-            self._store.batch(self._runs[name]).params += params(config)
+        self._store.batch(self._runs[name]).params += params(config)
         return self._runs[name]
 
     def _of_trial(self, record: TrialRecord) -> tuple[str, TrialConfig, dict[str, str]]:

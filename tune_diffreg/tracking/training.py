@@ -28,6 +28,7 @@ class TrainingDelivery(Courier):
     def _send(self, event: Event) -> None:
         if event["event"] == "session":
             self._store.client.update_run(self._run, status="RUNNING")
+            self._store.batch(self._run).params = params(self._best.config)
         elif event["event"] == "scored":
             self._store.batch(self._run).metrics += metrics(event, milliseconds(event))
 
@@ -42,6 +43,4 @@ class TrainingDelivery(Courier):
 
     def _create(self, first: Event, tags: dict[str, str]) -> str:
         tags = {**tags, "phase": "production", "trial_id": self._best.trial_id}
-        run = self._store.create(f"{self._best.trial_id}, trained", tags, milliseconds(first))
-        self._store.batch(run).params += params(self._best.config)
-        return run
+        return self._store.create(f"{self._best.trial_id}, trained", tags, milliseconds(first))

@@ -24,24 +24,23 @@ class Place:
 
 
 def study_place(study: Study, storage: Path) -> Place:
-    """Where a study is tracked."""
-    artifacts = None if study.tracking.uri else local_artifacts(storage, study.name)
-    return Place(tracking_uri(study, storage), study.name, artifacts)
+    """Where a study is: as its file says, or MLFLOW_TRACKING_URI, or in SQLite beside it."""
+    return _place(study.tracking.uri, study.name, storage)
 
 
 def training_place(study: str, storage: Path) -> Place:
     """Where a production training is: on the server that MLFLOW_TRACKING_URI names, or beside."""
-    uri = os.environ.get("MLFLOW_TRACKING_URI")
-    return Place(uri or local_uri(storage), study, None if uri else local_artifacts(storage, study))
+    return _place(None, study, storage)
 
 
-def tracking_uri(study: Study, storage: Path) -> str:
-    """What the study file says, or SQLite beside the results."""
-    return study.tracking.uri or local_uri(storage)
+def _place(named: str | None, study: str, storage: Path) -> Place:
+    uri = named or os.environ.get("MLFLOW_TRACKING_URI") or local_uri(storage)
+    local = uri == local_uri(storage)
+    return Place(uri, study, local_artifacts(storage, study) if local else None)
 
 
 def local_artifacts(storage: Path, study: str) -> Path:
-    """Where the files of that store lie; MLflow's own choice would be the working directory."""
+    """Where the files of the latter lie; MLflow's own choice would be the working directory."""
     return storage / "mlflow-artifacts" / study
 
 

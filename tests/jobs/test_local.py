@@ -1,0 +1,108 @@
+"""Stop and logs of a study that a process on this machine runs."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Command, run_cli, tiny_study
+from tests.test_bad_input import sentence
+from tests.test_faults import LONG, records, reports, start, wait_for
+from tune_diffreg.results import Journal, StudyFolder
+
+HOLDS = """
+import signal, sys
+from pathlib import Path
+from tune_diffreg.results import StudyFolder
+asked = []
+signal.signal(signal.SIGTERM, lambda *_: asked.append(1))
+with StudyFolder(Path(sys.argv[1]), "digits").lock():
+    print("holds", flush=True)
+    while not asked:
+        signal.pause()
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> StudyFolder:
+    """A study that has begun."""
+    made = StudyFolder(tmp_path, "digits")
+    made.create(tiny_study())
+    journal = Journal(made.journal)
+    journal.append("session", provenance={})
+    journal.append(
+        "start", trial="t0000", values={}, baseline="unregularized", control=False, proposal=None
+    )
+    journal.close()
+    return made
+
+
+def test_stop_asks_the_process_that_runs_it_and_waits(
+    command: Command, folder: StudyFolder
+) -> None:
+    runs = [sys.executable, "-c", HOLDS, str(folder.storage)]
+    with subprocess.Popen(runs, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline() == "holds\n"
+        status, printed = command("stop", "digits", "--storage", folder.storage)
+        assert running.wait(10) == 0
+    assert status == 0, printed
+    assert "digits: stopped. Nothing is lost." in printed
+    assert f"resume digits --storage {folder.storage}" in printed
+
+
+def test_a_study_that_does_not_run_cannot_be_stopped(command: Command, folder: StudyFolder) -> None:
+    status, printed = command("stop", "digits", "--storage", folder.storage)
+    assert status == 2
+    assert "study 'digits' does not run; it is interrupted" in sentence(printed)
+
+
+def test_a_study_of_another_machine_is_not_stopped_here(
+    command: Command, folder: StudyFolder
+) -> None:
+    with folder.lock():
+        (folder.root / ".lock").write_text("elsewhere 1")
+        status, printed = command("stop", "digits", "--storage", folder.storage)
+    assert status == 2
+    assert "is run by process 1 on elsewhere; stop it there" in sentence(printed)
+
+
+def test_logs_are_for_people_or_as_they_are(command: Command, folder: StudyFolder) -> None:
+    lines = [
+        {"time": "2026-01-02T03:04:05.678Z", "level": "info", "message": "a session begins"},
+        {"time": "2026-01-02T03:04:06.000Z", "level": "warning", "trial": "t0001",
+         "message": "failed: loss became nan"},
+    ]  # fmt: skip
+    text = "".join(f"{json.dumps(line)}\n" for line in lines)
+    folder.log.write_text(f'{text}damaged\n{{"time": tor')
+    logs = ["logs", "digits", "--storage", folder.storage]
+    status, printed = command(*logs, "--follow")  # nobody runs it, so nothing is waited for
+    assert status == 0
+    first, second, third = printed.splitlines()
+    assert first.endswith(":05  a session begins")
+    assert second.endswith(":06  WARNING t0001 failed: loss became nan")
+    assert third == "damaged"
+    assert command(*logs, "--json") == (0, f"{text}damaged\n")
+
+
+@pytest.mark.slow
+def test_a_study_is_stopped_and_its_logs_end(tmp_path: Path) -> None:
+    running = start(tmp_path, *LONG)
+    wait_for(tmp_path, lambda events: reports(events) >= 1)
+    command = [sys.executable, "-m", "tune_diffreg", "logs", "digits", "--follow"]
+    following = subprocess.Popen(
+        [*command, "--storage", str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    done = run_cli("stop", "digits", "--storage", tmp_path, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["state"] == "interrupted"
+    screen, _ = running.communicate(timeout=60)
+    assert running.returncode == 128 + signal.SIGINT, screen
+    assert any(not record.ended for record in records(tmp_path).values())
+    said, _ = following.communicate(timeout=60)
+    assert said.splitlines()[-1].endswith("the session ends")

@@ -1,0 +1,68 @@
+"""An image file as a tensor: its size is known before it is unpacked, for a small file may be huge.
+
+By Pillow alone: torchvision's decoder of PNG ends the process where there are fewer pixels than the
+header says, as in a file that a full disk cut short.
+"""
+
+from __future__ import annotations
+
+import warnings
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+
+MOST_PIXELS = 100_000_000
+_FORMATS = ("PNG", "JPEG", "GIF", "WEBP")
+
+
+class TooLarge(ValueError):
+    """An image has more pixels than anyone trains on. The text says how many."""
+
+
+def require_pixels(height: int, width: int) -> None:
+    """Raises TooLarge where an image of that size is."""
+    if height * width > MOST_PIXELS:
+        raise TooLarge(f"{width:,} x {height:,} are more than {MOST_PIXELS:,} pixels")
+
+
+def decoded(path: Path, channels: int) -> torch.Tensor:
+    """An image as it is, `(channels, H, W) uint8`; of an animation the first frame.
+
+    Args:
+        channels: 1 for gray, 3 for colours.
+
+    Raises:
+        ValueError, OSError: it cannot be read, or is `TooLarge`.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of sizes that are allowed here
+            with Image.open(path, formats=_FORMATS) as image:
+                require_pixels(image.height, image.width)
+                pixels = _pixels(image, "L" if channels == 1 else "RGB")
+    except (OSError, ValueError):
+        raise
+    except Image.DecompressionBombError as error:  # Pillow looks at the size sooner than we can
+        raise TooLarge(str(error)) from None
+    except Exception as error:  # whatever else a damaged file makes it raise
+        raise ValueError(str(error)) from None
+    return torch.from_numpy(pixels).view(*pixels.shape[:2], channels).permute(2, 0, 1).contiguous()
+
+
+def _pixels(image: Image.Image, mode: str) -> np.ndarray:
+    """`(H, W)` or `(H, W, 3)`."""
+    image.draft(mode, image.size)  # the luminance of a JPEG as it was stored
+    upright = _upright(image)
+    if upright.mode.startswith("I"):  # 16 bits, of which the upper 8 are taken
+        upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
+    return np.array(upright.convert(mode))
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turned as its EXIF says; EXIF that is damaged turns nothing."""
+    with suppress(Exception):
+        return ImageOps.exif_transpose(image)
+    return image

@@ -1,0 +1,88 @@
+"""Credentials in texts: found in addresses, masked wherever a text is shown, logged or kept."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from urllib.parse import unquote
+
+MASK = "***"
+_LEAST_LENGTH = 6
+"""Of a variable's value that is looked for in texts: a shorter one is part of too many words."""
+
+# user:password@ of an address, of which a path has but one slash left. A password may hold slashes,
+# as addresses of databases allow; digits and a slash after the colon are a port.
+_USER = re.compile(
+    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+:/{1,2})"
+    r"(?P<user>[^\s/?#:@]*:(?![0-9]+(?:[/?#\s]|$))[^\s]*|[^\s/?#]*)@"
+)
+_WORD = (
+    r"(?:[\w.-]*[._-])?(?:password|passwd|pwd|secret|token|signature|credentials?|"
+    r"(?:access|account|api|auth|secret|shared|signing|storage)_?key)"
+)
+_VALUE = r"(?:'[^']*'|\"[^\"]*\"|[^\s&;,'\"<>]+)"
+# token=... anywhere, key=... and sig=... in a query alone, "password": "..." in JSON.
+_PARAMETER = re.compile(
+    rf"(?P<name>\b{_WORD}=|[?&;](?:key|sig)=|[\"']{_WORD}[\"']:\s*){_VALUE}", re.IGNORECASE
+)
+_IN_QUERY = re.compile(rf"(?:^|[&;])(?:{_WORD}(?:[._-]?id)?|key|sig)=", re.IGNORECASE)
+# Authorization: Bearer ...
+_HEADER = re.compile(
+    r"(?P<name>\bauthorization\W{1,4}(?:bearer|basic)\s+|\bbearer\s+(?=\S{20}))[A-Za-z0-9+/=._~-]+",
+    re.IGNORECASE,
+)
+_SECRET_VARIABLE = re.compile(
+    r"(?:^|_|PG)(?:PASSWORD|PASSWD|SECRET|TOKEN|CREDENTIALS?|SECRET_ACCESS_KEY|SECRET_KEY|"
+    r"ACCESS_KEY|ACCOUNT_KEY|STORAGE_KEY|API_KEY|CONNECTION_STRING)$"
+)
+
+
+def holds_credentials(address: str) -> bool:
+    """Whether an address holds a password, a token or a parameter that is a secret.
+
+    A user's name alone is none in the address of a database, and may be a token in others.
+    """
+    if "://" not in address:
+        return False
+    _, _, query = address.partition("?")
+    found = _USER.search(address)
+    named = found is not None and (":" in found["user"] or not _is_database(found["scheme"]))
+    return named or bool(_IN_QUERY.search(query))
+
+
+def masked(text: str, environment: Mapping[str, str] | None = None) -> str:
+    """The text with all credentials in it made unreadable.
+
+    Args:
+        environment: in which variables such as MLFLOW_TRACKING_PASSWORD, AWS_SECRET_ACCESS_KEY or
+            RAY_AUTH_TOKEN hold secrets; that of the process if left out.
+    """
+    for secret in _secrets(os.environ if environment is None else environment):
+        text = text.replace(secret, MASK)
+    text = _USER.sub(rf"\g<scheme>{MASK}@", text)
+    text = _PARAMETER.sub(rf"\g<name>{MASK}", text)
+    return _HEADER.sub(rf"\g<name>{MASK}", text)
+
+
+def plain_line(text: str) -> str:
+    """What may be shown of a text that others wrote: masked, and without control characters.
+
+    A terminal obeys such characters, and some names of files cannot be printed at all.
+    """
+    shown = masked(text).encode("utf-8", "backslashreplace").decode()
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in shown)
+
+
+def _secrets(environment: Mapping[str, str]) -> list[str]:
+    """Values of the variables that hold secrets, the longest first."""
+    values = {
+        value.strip()
+        for name, value in environment.items()
+        if _SECRET_VARIABLE.search(name.upper()) and len(value.strip()) >= _LEAST_LENGTH
+    }
+    return sorted(values | {unquote(value) for value in values}, key=len, reverse=True)
+
+
+def _is_database(scheme: str) -> bool:
+    return re.split("[+:]", scheme.lower(), maxsplit=1)[0] in ("postgresql", "mysql", "mssql")

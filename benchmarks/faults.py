@@ -1,6 +1,6 @@
 """Drills: does to real studies what happens to a cluster, and counts what was lost.
 
-    python -m benchmarks.faults [--kinds "driver killed,NaN"] [--rounds 3] [--undisturbed FOLDER]
+    python -m benchmarks.faults [--kinds "driver killed,Ctrl-C"] [--rounds 3] [--undisturbed FOLDER]
 
 Every drill is a study on real Ray, gone on with by `resume` until it ends, and held against one
 that nothing happened to. Stopped and started again, it goes on where it was.

@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 # Those that no other test does, and that take least.
 _HERE = (
-    "NaN",
+    "trial diverges (NaN)",
     "checkpoint with flipped bits",
     "clock set back",
     "storage read-only for a while",

@@ -67,7 +67,7 @@ KINDS = (
     Kind("checkpoint cut short", checkpoints.cut_short),
     Kind("checkpoint with flipped bits", checkpoints.flipped_bits),
     Kind(
-        "NaN",
+        "trial diverges (NaN)",
         nothing,
         overrides=(*SMALL, ONE_WORKER, _DIVERGING),
         to_fail=_SECOND,

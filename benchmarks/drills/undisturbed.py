@@ -36,8 +36,7 @@ class Undisturbed:
 def undisturbed(kept: Path, overrides: tuple[str, ...]) -> Undisturbed:
     """The run of a study with these overrides, made where `kept` does not hold it yet."""
     storage = kept / sha256("\n".join(overrides).encode()).hexdigest()[:16]
-    if not (storage / _ENDED_AT).exists():
-        shutil.rmtree(storage, ignore_errors=True)
+    if not storage.exists():
         _make(storage, overrides)
     times = [event["time"] for event in read_journal(StudyFolder(storage, NAME).journal)]
     over = float(json.loads((storage / _ENDED_AT).read_text()))
@@ -50,7 +49,6 @@ def _make(storage: Path, overrides: tuple[str, ...]) -> None:
         command = stage.run()
         if command.status() != 0:
             raise RuntimeError(f"the undisturbed run did not end well:\n{command.screen}")
-        over = time.time()
+        (stage.storage / _ENDED_AT).write_text(json.dumps(time.time()))
         storage.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(stage.storage, storage)
-    (storage / _ENDED_AT).write_text(json.dumps(over))

@@ -200,6 +200,16 @@ def knobs_table(result: dict[str, Any]) -> Table:
     ]
 
 
+def faults_table(result: dict[str, Any]) -> Table:
+    """Each kind of drill, and all that was lost in its drills together."""
+    counts = ("trials", "reports", "scores", "images", "mlflow", "exits", "leftovers", "tracebacks")
+    head = ["what happens", "drills", *("MLflow" if name == "mlflow" else name for name in counts)]
+    return [head] + [
+        [row["kind"], str(row["drills"]), *(str(row[name]) for name in counts)]
+        for row in result["rows"]
+    ]
+
+
 def _changed(row: Row, score: str, scale: float, digits: str, unit: str = "") -> str:
     """A mean and, in brackets, its change and how far that is sure; bold where it is not 0."""
     mean = f"{row[score] * scale:{digits}}{unit}"
@@ -267,6 +277,7 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], Table]]] = {
     "scale spool": ("scale", scale_spool_table),
     "scale ray": ("scale", scale_ray_table),
     "knobs": ("knobs", knobs_table),
+    "faults": ("faults", faults_table),
     "training": ("training_cpu", training_table),
     "fixtures": ("fixtures", fixtures_table),
     "frechet": ("evaluation", frechet_table),

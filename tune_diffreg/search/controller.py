@@ -26,6 +26,7 @@ from tune_diffreg.results import (
     final_state,
     read_journal,
     repetitions,
+    replay,
     summarize,
     versions,
     wall_seconds,
@@ -33,7 +34,7 @@ from tune_diffreg.results import (
 )
 from tune_diffreg.results.folder import REAL
 from tune_diffreg.results.summary import first_provenance
-from tune_diffreg.search.checkpoint import remove_checkpoints
+from tune_diffreg.search.checkpoint import remove_checkpoints, remove_leftovers
 from tune_diffreg.search.cluster import needs_of, ray_cluster, trial_slots
 from tune_diffreg.search.conductor import Conductor
 from tune_diffreg.search.confirmation import Confirmation
@@ -110,6 +111,7 @@ def run_search(session: Session, preparation: Preparation, listener: Listener) -
     patience(folder.journal.touch)
     patience(lambda: save_sheet(preparation.splits.validation[:64], folder.root / REAL))
     provenance = _same_origin(folder, preparation.provenance)
+    _remove_leftovers(folder)
     listener = _tidying(folder, listener)
     coordinator = Coordinator(
         study,
@@ -237,6 +239,17 @@ def _scratch(folder: StudyFolder) -> Iterator[dict[str, Any]]:
     finally:
         with suppress(OSError):
             files.delete_dir(there)
+
+
+def _remove_leftovers(folder: StudyFolder) -> None:
+    """Tidies up after a session that was killed."""
+    events = read_journal(folder.journal)
+    trials = replay(events).values()
+    runs = repetitions(events).values()
+    ended = {trial.id for trial in trials if trial.ended}
+    ended |= {run.id for run in runs if run.state != "running"}
+    with suppress(OSError):  # what stays costs space and nothing else
+        remove_leftovers(folder.root, ended)
 
 
 def _tidying(folder: StudyFolder, listener: Listener) -> Listener:

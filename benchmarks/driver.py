@@ -1,9 +1,9 @@
 """The driver of one study in front of many simulated trials, on a virtual clock.
 
-All that decides and writes is real: Ray's adapters, the coordinator, the journal and Optuna's file
-on the disk, the display. Trials train nothing; Ray is left out. The driver does one thing at a time
-and each takes on the virtual clock what it took on the real one, so that trials queue for it as
-they would.
+All that decides, writes and shows is real: the adapters for Ray, the coordinator, the journal and
+Optuna's file on the disk, the display, the observer. Trials train nothing, and Ray is left out. The
+driver does one thing at a time, and each takes on the virtual clock what it took on the real one,
+so that trials wait for it as they would.
 """
 
 from __future__ import annotations
@@ -23,14 +23,24 @@ from ray.tune.search import Searcher
 from rich.console import Console
 
 from benchmarks.curves.measure import STUDY
+from tune_diffreg.observation import Observer
 from tune_diffreg.patience import Patience
 from tune_diffreg.results import StudyFolder
+from tune_diffreg.results.journal import Event
 from tune_diffreg.search.actor import SLICE_SECONDS
 from tune_diffreg.search.adapters import CoordinatedScheduler, CoordinatedSearcher
 from tune_diffreg.search.conductor import Conductor, Death
 from tune_diffreg.search.coordinator import Coordinator
+from tune_diffreg.search.proposals import Proposals
 from tune_diffreg.study import Study, read_study, scores
 from tune_diffreg.terminal import open_display
+from tune_diffreg.tracking import study_delivery
+
+# What a trial's process says of itself in every result.
+_VITALS = {
+    "hostname": "n1", "pid": 1, "images_per_second": 1.0, "cpu": 1.0, "notes": [],
+    "machine": "one", "exits": False,
+}  # fmt: skip
 
 
 @dataclass
@@ -72,28 +82,44 @@ class _Running:
     seen: int
 
 
-class Driver:
-    """A study from its beginning to its end.
+@dataclass(frozen=True)
+class Load:
+    """What a driver has to do with.
 
-    Args:
+    Attributes:
         slots: trials that run at a time.
         rung_seconds: how long a trial trains to its first rung, more or less.
         seed: of how long each takes.
     """
 
+    slots: int
+    rung_seconds: float
+    seed: int = 0
+
+
+class Driver:
+    """A study from its beginning to its end."""
+
     def __init__(
-        self, study: Study, folder: StudyFolder, slots: int, rung_seconds: float, seed: int = 0
+        self,
+        study: Study,
+        folder: StudyFolder,
+        load: Load,
+        open_proposals: type[Proposals] = Proposals,
     ) -> None:
         self._study = study
-        self._seconds_per_image = rung_seconds / study.rungs()[0]
-        self._luck = np.random.default_rng(seed)
+        self._seconds_per_image = load.rung_seconds / study.rungs()[0]
+        self._luck = np.random.default_rng(load.seed)
+        folder.create(study)
         folder.journal.touch()
-        display = open_display(study, {}, Console(file=io.StringIO()))
-        self.coordinator = Coordinator(study, folder, display)
+        self._display = open_display(study, {}, Console(file=io.StringIO()))
+        self._observer = Observer(study, folder, [], study_delivery(study, folder).spool.waiting)
+        self.coordinator = Coordinator(study, folder, self._tell, open_proposals=open_proposals)
         self.coordinator.begin({})
         conductor = Conductor(
             self.coordinator, Patience(0.0), study.resources, lambda _: Death.UNKNOWN
         )
+        slots = load.slots
         self._searcher = CoordinatedSearcher(conductor, lambda: slots)
         self._scheduler = CoordinatedScheduler(conductor)
         self.costs = Costs()
@@ -105,6 +131,18 @@ class Driver:
 
     def run(self) -> Costs:
         """Until no trial is left."""
+        with self._observer:
+            self._play()
+        self.costs.seconds = self._now
+        assert self.coordinator.finished
+        self.coordinator.close(finished=True)
+        return self.costs
+
+    def _tell(self, event: Event) -> None:
+        self._display(event)
+        self._observer(event)
+
+    def _play(self) -> None:
         self._fill()
         while self._due:
             due, _, trial = heapq.heappop(self._due)
@@ -115,10 +153,6 @@ class Driver:
                 self._searcher.on_trial_complete(trial.ray_name)
                 heapq.heappush(self._free, due)
                 self._fill()
-        self.costs.seconds = self._now
-        assert self.coordinator.finished
-        self.coordinator.close(finished=True)
-        return self.costs
 
     def _fill(self) -> None:
         """Starts a trial in every free slot, as long as there is one."""
@@ -151,9 +185,7 @@ class Driver:
 
     def _goes_on(self, trial: _Running) -> bool:
         """Tells the driver what a trial has to say."""
-        result: dict[str, Any] = {
-            "images": trial.seen, "seconds": 1.0, "machine": "one", "exits": False,
-        }  # fmt: skip
+        result: dict[str, Any] = {"images": trial.seen, "seconds": 1.0, **_VITALS}
         at_rung = trial.seen == trial.ahead[0]
         if at_rung:
             trial.ahead.pop(0)
@@ -180,7 +212,8 @@ class Driver:
 
 def scale_study(trials: int, *settings: str) -> Study:
     """The digits study as it ships, with so many trials and no baselines."""
-    return read_study(STUDY, [f"search.trials={trials}", "search.baselines={}", *settings])
+    alone = ["search.baselines={}", "confirmation=null"]
+    return read_study(STUDY, [f"search.trials={trials}", *alone, *settings])
 
 
 def scores_of(study: Study, trial: str, images: int) -> dict[str, float]:

@@ -4,6 +4,7 @@
 # studies' journals. The files that runs keep lie in the storage.
 set -euo pipefail
 
+export MLFLOW_LOGGING_LEVEL=WARNING MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false
 readonly folder=~/mlflow
 mkdir -p "$folder"
 cd "$folder"

@@ -59,6 +59,7 @@ def test_a_study_in_which_all_trials_failed_is_delivered(command: Command, tmp_p
     assert reasons == {"no luck � ? at all"}
 
 
+@pytest.mark.slow
 def test_a_store_that_was_lost_is_filled_again(command: Command, tmp_path: Path) -> None:
     folder = studied(tmp_path)
     assert command("sync", "digits", "--storage", tmp_path)[0] == 0

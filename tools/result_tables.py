@@ -104,6 +104,87 @@ def growth_table(result: dict[str, Any]) -> Table:
     ]
 
 
+def scale_table(result: dict[str, Any]) -> Table:
+    """The driver before simulated trials."""
+    table = [["proposals", "trials", "at a time", "ms a proposal", "ms a rung",
+              "s to the next trial, middle", "99 of 100", "driver busy", "MB of memory", "journal",
+              "optuna.jsonl", "s to resume"]]  # fmt: skip
+    return table + [
+        [
+            row["arm"],
+            f"{row['trials']:,}",
+            f"{row['slots']:,}",
+            f"{row['proposal_ms']:.0f}",
+            f"{row['rung_ms']:.1f}",
+            f"{row['waited_ms'] / 1e3:.2f}",
+            f"{row['waited_ms_99'] / 1e3:.2f}",
+            f"{row['busy']:.0%}",
+            f"{row['memory_mb']:.0f}",
+            f"{row['journal_mb']:.1f}",
+            f"{row['optuna_mb']:.1f}",
+            f"{row['resume_s']:.1f}",
+        ]
+        for row in _part(result, "driver")
+    ]
+
+
+def scale_pieces_table(result: dict[str, Any]) -> Table:
+    """Where the driver's time goes in each study."""
+    studies: dict[tuple[str, int, int], dict[str, Row]] = {}
+    for row in _part(result, "pieces"):
+        studies.setdefault((row["arm"], row["trials"], row["slots"]), {})[row["piece"]] = row
+    heads = [f"{arm}, {trials:,} and {slots:,}" for arm, trials, slots in studies]
+    names = dict.fromkeys(name for pieces in reversed(studies.values()) for name in pieces)
+    return [["ms a trial, of these CPU", *heads]] + [
+        [name, *(_piece(pieces.get(name)) for pieces in studies.values())] for name in names
+    ]
+
+
+def _piece(row: Row | None) -> str:
+    return f"{row['wall_ms_a_trial']:.1f}, {row['cpu_ms_a_trial']:.1f}" if row else "-"
+
+
+def scale_spool_table(result: dict[str, Any]) -> Table:
+    """How fast MLflow takes what waits for it."""
+    head = ["store", "records", "waiting when the search ended", "taken a second, from then on",
+            "CPU ms of the driver's process a record"]  # fmt: skip
+    return [head] + [
+        [
+            row["arm"],
+            f"{row['records']:,.0f}",
+            f"{row['waiting']:,.0f}",
+            f"{row['records_per_second']:.0f}",
+            f"{row['cpu_ms_a_record']:.1f}",
+        ]
+        for row in _part(result, "spool")
+    ]
+
+
+def scale_ray_table(result: dict[str, Any]) -> Table:
+    """Real Ray with light actors."""
+    head = ["actors", "trials", "results a second", "driver's CPU ms a result", "driver busy",
+            "s to the next trial, middle", "99 of 100", "MB of the driver",
+            "MB an actor"]  # fmt: skip
+    return [head] + [
+        [
+            f"{row['slots']:,}",
+            f"{row['trials']:,}",
+            f"{row['results_per_second']:.0f}",
+            f"{row['cpu_ms_a_result']:.1f}",
+            f"{row['busy']:.0%}",
+            f"{row['waited_ms'] / 1e3:.2f}",
+            f"{row['waited_ms_99'] / 1e3:.2f}",
+            f"{row['driver_mb']:,.0f}",
+            f"{row['actor_mb']:.0f}",
+        ]
+        for row in _part(result, "ray")
+    ]
+
+
+def _part(result: dict[str, Any], name: str) -> list[Row]:
+    return [row for row in result["rows"] if row["part"] == name]
+
+
 def knobs_table(result: dict[str, Any]) -> Table:
     """Each knob alone, at each number of training images."""
     head = ["knob", "images", "memorised", "validation loss", "FD"]
@@ -116,6 +197,16 @@ def knobs_table(result: dict[str, Any]) -> Table:
             _changed(row, "fd_digits_cnn", 1, ".1f"),
         ]
         for row in sorted(result["rows"], key=lambda row: int(row["size"]))
+    ]
+
+
+def faults_table(result: dict[str, Any]) -> Table:
+    """Each kind of drill, and all that was lost in its drills together."""
+    counts = ("trials", "reports", "scores", "images", "mlflow", "exits", "leftovers", "tracebacks")
+    head = ["what happens", "drills", *("MLflow" if name == "mlflow" else name for name in counts)]
+    return [head] + [
+        [row["kind"], str(row["drills"]), *(str(row[name]) for name in counts)]
+        for row in result["rows"]
     ]
 
 
@@ -181,7 +272,12 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], Table]]] = {
     "surrogate": ("search", surrogate_table),
     "orchestration": ("orchestration", orchestration_table),
     "growth": ("growth", growth_table),
+    "scale": ("scale", scale_table),
+    "scale pieces": ("scale", scale_pieces_table),
+    "scale spool": ("scale", scale_spool_table),
+    "scale ray": ("scale", scale_ray_table),
     "knobs": ("knobs", knobs_table),
+    "faults": ("faults", faults_table),
     "training": ("training_cpu", training_table),
     "fixtures": ("fixtures", fixtures_table),
     "frechet": ("evaluation", frechet_table),
@@ -228,7 +324,9 @@ def updated(text: str) -> tuple[str, list[str]]:
         marks = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
         if not marks.search(text):
             continue
-        table = markdown(make(json.loads((RESULTS / f"{file}.json").read_text())))
+        result = RESULTS / f"{file}.json"
+        measured = result.exists()
+        table = markdown(make(json.loads(result.read_text()))) if measured else "Not measured yet."
         text, count = marks.subn(lambda m, t=table: f"{m[1]}{t}\n{m[2]}", text)  # type: ignore[misc]
         found += [name] * count
     return text, found

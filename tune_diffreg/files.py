@@ -17,6 +17,9 @@ from tune_diffreg.mirror import publish
 _DIGEST = hashlib.sha256().digest_size
 _PAGE = 4096
 
+HALF_WRITTEN = ".*.tmp"
+"""Names of what `replacing` writes; one that is there when nobody writes was never finished."""
+
 
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Replaces `path` by `content`, durably: after a crash it holds the old or the new, whole."""

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from tune_diffreg.errors import InputError
+from tune_diffreg.json_text import parse_json
 from tune_diffreg.secrets import holds_credentials
 
 if TYPE_CHECKING:
@@ -238,12 +239,18 @@ class Mirror:
         As far as can be told at once: wrong where two machines' clocks differ by a minute.
         """
         lease = self._lease(folder)
-        held = abs(lease.get("time", 0) - time.time()) < _LEASE_SECONDS
-        return str(lease["holder"]) if held else None
+        try:
+            held = abs(lease["time"] - time.time()) < _LEASE_SECONDS
+            return str(lease["holder"]) if held else None
+        except (KeyError, TypeError):  # there is none, or none that we wrote
+            return None
 
     def _lease(self, folder: Path) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self._read(self._there(folder / ".lease")) or b"{}")
-        return found
+        try:
+            found = parse_json(self._read(self._there(folder / ".lease")) or b"{}")
+        except ValueError:  # not ours
+            return {}
+        return found if isinstance(found, dict) else {}
 
     def _is_renewed(self, folder: Path) -> bool:
         """Whether somebody renews the lease, by looking on: clocks of two machines may differ."""

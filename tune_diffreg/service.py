@@ -20,6 +20,7 @@ from tune_diffreg.results import (
     read_state,
     repetitions,
     replay,
+    require_sound,
     verdict,
 )
 from tune_diffreg.search.cluster import (
@@ -61,6 +62,7 @@ def run_study(study: Study, storage: Path, console: Console, address: str | None
         log_to(folder.log, study.name)
         events = read_journal(folder.journal) if folder.journal.exists() else []
         records, runs = replay(events), repetitions(events)
+        require_sound(folder.journal, study, records, runs)
         follower = Follower(study_delivery(study, folder))
         observer = Observer(study, folder, events, lambda: follower.waiting)
         display = open_display(study, records, console, runs)

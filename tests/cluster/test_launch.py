@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ import boto3
 import psutil
 import pytest
 import ray
+import requests
 from moto.ec2.models import instance_types
 from moto.server import ThreadedMotoServer
 
@@ -38,6 +40,7 @@ before = have()
 trial = ray.remote(num_gpus=1)(lambda: (os.environ["HOME"], os.environ["RAY_USAGE_STATS_ENABLED"]))
 home, reports = ray.get(trial.remote(), timeout=240)
 print(f"{before} became {have()}; the trial ran in {home}, usage reports {reports}")
+print(f"driven from {os.environ['HOME']}, to {os.environ['TUNE_DIFFREG_STORAGE']}")
 """
 
 
@@ -60,6 +63,13 @@ class Laptop:
         done = self.bash(f"ray {command}")
         assert done.returncode == 0, done.stdout
         return done.stdout
+
+    def ask(self, token: str, path: str = "", **body: str) -> requests.Response:
+        """The Jobs API on the head, as through a tunnel to its loopback."""
+        url = f"http://127.0.0.1:{self.environment['DASHBOARD_PORT']}/api/jobs/{path}"
+        headers = {"Authorization": f"Bearer {token}"}
+        method = "POST" if body else "GET"
+        return requests.request(method, url, json=body or None, headers=headers, timeout=60)
 
     def log(self, node: Path) -> list[str]:
         return (node / "log").read_text().splitlines()
@@ -157,12 +167,11 @@ def test_a_cluster_comes_up_grows_for_a_pending_trial_and_goes(laptop: Laptop, a
     assert "--dashboard-host=127.0.0.1" in start
 
     (laptop.nodes.parent / "trial.py").write_text(TRIAL)
-    said = laptop.ray(
-        f"exec {laptop.file} 'tune-diffreg list --json && python {laptop.nodes.parent}/trial.py'"
-    )
+    said = _job(laptop, f"python {laptop.nodes.parent}/trial.py", token.read_text())
     worker = laptop.homes()[-1]
     assert worker != head
     assert f"[0, 0] became [8.0, 1.0]; the trial ran in {worker}, usage reports 0" in said
+    assert f"driven from {head}, to s3://bucket/studies" in said
     assert laptop.log(worker) == [
         install.replace(str(head), str(worker)), "ray stop",
         f"ray start --address={_head_ip()}:6379 --metrics-export-port=8090",
@@ -174,13 +183,29 @@ def test_a_cluster_comes_up_grows_for_a_pending_trial_and_goes(laptop: Laptop, a
     assert spot["InstanceLifecycle"] == "spot"
     assert spot["IamInstanceProfile"]["Arn"].endswith("/tune-diffreg-worker")
 
+    assert laptop.ask("x" * 64).status_code == 403
     status = "ray status --address 127.0.0.1:$HEAD_PORT"
     refused = laptop.bash(status, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="x" * 64)
     assert refused.returncode != 0
     assert "InvalidAuthToken" in refused.stdout
 
     laptop.ray(f"down --yes {laptop.file}")
+    assert laptop.log(head)[-1] == "ray stop"
     assert _instances(aws) == []
+
+
+def _job(laptop: Laptop, command: str, token: str) -> str:
+    """What a submitted driver prints until it ends."""
+    until = time.monotonic() + 300
+    while (asked := laptop.ask(token, entrypoint=command)).status_code != 200:
+        assert "No available agent" in asked.text, asked.text  # it is still starting
+        assert time.monotonic() < until, asked.text
+        time.sleep(0.5)
+    job = asked.json()["submission_id"]
+    while laptop.ask(token, job).json()["status"] not in ("SUCCEEDED", "FAILED"):
+        assert time.monotonic() < until, laptop.ask(token, f"{job}/logs").text
+        time.sleep(1)
+    return str(laptop.ask(token, f"{job}/logs").json()["logs"])
 
 
 def _head_ip() -> str:

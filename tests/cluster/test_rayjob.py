@@ -138,7 +138,7 @@ def test_its_command_exists_and_reads_the_file_that_is_mounted(job: dict[str, An
     assert all(option in said for option in options if option.startswith("--"))
     [mount] = [m for m in pods(job)[0]["containers"][0]["volumeMounts"] if m["name"] == "study"]
     assert study == f"{mount['mountPath']}/study.yaml"
-    assert "configmap tune-diffreg-study --from-file=study.yaml=search_spaces/cifar10.yaml" in TEXT
+    assert "configmap tune-diffreg-study --from-file=study.yaml=search_spaces/digits.yaml" in TEXT
 
 
 def test_the_image_has_the_ray_that_the_project_is_tested_with(job: dict[str, Any]) -> None:

@@ -20,24 +20,25 @@ import psutil
 
 @dataclass(frozen=True)
 class LocalCluster:
-    """Where its Jobs API is, its own storage, and the environment of a laptop that may ask it."""
+    """Where its Jobs API is, its own storage, and folder and environment of a laptop outside."""
 
     address: str
     storage: Path
+    home: Path
     environment: dict[str, str]
 
     def run(self, *arguments: str | Path, **other: str) -> subprocess.CompletedProcess[str]:
         """The command as a process of its own; `other` changes its environment."""
         return subprocess.run(
             self._command(*arguments), capture_output=True, text=True, timeout=120, check=False,
-            env=self.environment | other,
+            cwd=self.home, env=self.environment | other,
         )  # fmt: skip
 
     def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
         """The same, without waiting for it."""
         return subprocess.Popen(
             self._command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            env=self.environment, start_new_session=True,
+            cwd=self.home, env=self.environment, start_new_session=True,
         )  # fmt: skip
 
     def _command(self, *arguments: str | Path) -> list[str]:
@@ -45,13 +46,14 @@ class LocalCluster:
 
 
 @contextmanager
-def local_cluster(token_file: Path, storage: Path, nodes: int = 2) -> Iterator[LocalCluster]:
+def local_cluster(home: Path, storage: Path, nodes: int = 2) -> Iterator[LocalCluster]:
     """Starts one as `cluster.yaml` would.
 
     Args:
-        token_file: what it asks for; made if need be.
-        storage: its own, where a study names none.
+        home: folder of the laptop; what lets it in is the `token` in it, made if need be.
+        storage: the cluster's own, where a study names none.
     """
+    token_file = home / "token"
     if not token_file.exists():
         token_file.write_text(secrets.token_hex(32))
     environment = os.environ | {
@@ -74,7 +76,7 @@ def local_cluster(token_file: Path, storage: Path, nodes: int = 2) -> Iterator[L
             own, others = others[:4], others[4:]
             stack.enter_context(_node([*kind, *_own_ports(own)], of_nodes))
             _wait_for(dashboard)  # the others join while it is used
-        yield LocalCluster(f"http://127.0.0.1:{dashboard}", storage, environment)
+        yield LocalCluster(f"http://127.0.0.1:{dashboard}", storage, home, environment)
 
 
 def free_ports(count: int) -> list[int]:

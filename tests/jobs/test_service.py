@@ -10,20 +10,27 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import DIGITS, TINY, run_cli
+from tests.conftest import DIGITS, TINY
+from tests.diffusion.test_model import SOURCE
 from tests.jobs.cluster import LocalCluster, local_cluster
-from tests.test_faults import LONG, journal, records, reports, wait_for
+from tests.test_faults import journal, records, reports, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
-# Two trials, long enough to be stopped in their middle.
-STUDY = [part for text in (*TINY, *LONG, "search.trials=2") for part in ("--set", text)]
+# Two trials of a small model of one's own, long enough to be stopped in their middle.
+SETTINGS = [
+    *TINY, "search.trials=2", "training.images=64000", "halving.first_rung=8000",
+    "model={in_channels: 1, sample_size: 8, factory: 'own_models:good', arguments: {width: 16}}",
+    "search.space={regularization.residual_dropout: {low: 0.0, high: 0.5}}",
+]  # fmt: skip
+STUDY = [part for text in SETTINGS for part in ("--set", text)]
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
-    folder = tmp_path_factory.mktemp("cluster")
-    with local_cluster(folder / "token", folder / "runs") as running:
+    home = tmp_path_factory.mktemp("laptop")
+    (home / "own_models.py").write_text(SOURCE)  # the cluster has it from there alone
+    with local_cluster(home, tmp_path_factory.mktemp("cluster") / "runs") as running:
         yield running
 
 
@@ -66,15 +73,15 @@ def test_a_study_from_submission_through_a_stop_to_an_export(
     assert said.startswith(f"digits runs on {cluster.address} as job tune-diffreg-digits"), said
     kill(submitting)
 
+    again = cluster.run("submit", DIGITS, *there, *STUDY)
+    assert "study 'digits' runs on" in refused(again)
+
     following = cluster.start("logs", "digits", "--follow", *there)
     assert following.stdout is not None
-    while "at 1,600 images" not in following.stdout.readline():
+    while "at 8,000 images" not in following.stdout.readline():
         assert following.poll() is None
     kill(following)  # and the study does not mind
     wait_for(storage, lambda events: reports(events) >= 1)
-
-    again = ["submit", DIGITS, *there]
-    assert "study 'digits' runs on" in refused(cluster.run(*again, *STUDY))
 
     stopped = json.loads(succeeded(cluster.run("stop", "digits", *there, "--json")))
     assert stopped["job"]["status"] == "stopped"
@@ -99,6 +106,5 @@ def test_a_study_from_submission_through_a_stop_to_an_export(
         assert state["trials"]["total"] == 2
 
     best = tmp_path / "best"
-    done = run_cli("export", "digits", "--storage", storage, "--output", best)
-    assert done.returncode == 0, done.stderr
+    succeeded(cluster.run("export", "digits", "--storage", storage, "--output", best))
     assert (best / "pipeline").is_dir()

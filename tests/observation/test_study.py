@@ -32,13 +32,15 @@ def running(
     """A study that has reached a rung, and its storage."""
     monkeypatch.setenv("RAY_metrics_report_interval_ms", "500")
     process = start(tmp_path, *LONG)
-    wait_for(tmp_path, lambda events: reports(events) >= 1)
-    yield process, tmp_path
-    with suppress(psutil.NoSuchProcess):
-        children = psutil.Process(process.pid).children(recursive=True)
-        process.kill()
-        psutil.wait_procs(children, timeout=60)  # Ray notices by itself
-    process.communicate()
+    try:
+        wait_for(tmp_path, lambda events: reports(events) >= 1)
+        yield process, tmp_path
+    finally:
+        with suppress(psutil.NoSuchProcess):
+            children = psutil.Process(process.pid).children(recursive=True)
+            process.kill()
+            psutil.wait_procs(children, timeout=60)  # Ray notices by itself
+        process.communicate()
 
 
 def eventually(look: Callable[[], T]) -> T:

@@ -15,7 +15,7 @@ from tune_diffreg.results.journal import events_from
 
 def test_what_was_appended_is_read_in_order(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.jsonl")
-    written = [journal.append("session"), journal.append("start", trial="t0")]
+    written = [journal.append("session"), journal.append("promote", trial="t0")]
     assert read_journal(tmp_path / "journal.jsonl") == written
 
 
@@ -26,7 +26,7 @@ def test_a_torn_last_line_is_ignored_and_then_dropped(tmp_path: Path, torn: byte
     with path.open("ab") as file:
         file.write(torn)
     assert read_journal(path) == [first]
-    second = Journal(path).append("stop")
+    second = Journal(path).append("stop", finished=False)
     assert read_journal(path) == [first, second]
 
 
@@ -35,7 +35,7 @@ def test_a_reader_goes_on_from_where_it_was(tmp_path: Path) -> None:
     journal = Journal(path)
     journal.append("session")
     ((_, offset),) = events_from(path, 0)
-    second = journal.append("stop")
+    second = journal.append("stop", finished=False)
     assert [event for event, _ in events_from(path, offset)] == [second]
 
 

@@ -45,7 +45,7 @@ class Server:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        wait_until(self._answers, 150)
+        wait_until(self._answers, 240)
 
     def kill(self) -> None:
         """As a machine that goes down."""

@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
 from tune_diffreg.errors import InputError
+from tune_diffreg.secrets import holds_credentials
 
 _PORTS = {"http": 80, "https": 443}
 _PATIENCE_SECONDS = 5.0
@@ -29,7 +30,7 @@ def require_jobs_address(address: str) -> None:
             f"--address {address}: give the address of the cluster's Jobs API, such as "
             "http://127.0.0.1:8265, or leave it out for the studies of this machine"
         )
-    if parts.username or parts.password:
+    if holds_credentials(address):
         raise InputError("--address: holds no credentials; a token goes into RAY_AUTH_TOKEN_PATH")
     try:
         socket.create_connection((host, port), _PATIENCE_SECONDS).close()
@@ -49,7 +50,7 @@ def storage_options(storage: str | None) -> list[str]:
     if storage is None:
         return []
     parts = urlsplit(storage)
-    if "@" in parts.netloc or "secret" in parts.query.lower():
+    if holds_credentials(storage):
         raise InputError(
             f"--storage {parts.scheme}://...: an address holds no credentials; give the machines "
             "a role"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
@@ -13,6 +12,7 @@ from typing import Any
 
 from tune_diffreg.errors import InputError, WorkFailed
 from tune_diffreg.jobs.client import GRACE_SECONDS
+from tune_diffreg.json_text import parse_json
 from tune_diffreg.mirror import mirror_of
 from tune_diffreg.results import StudyFolder, read_state
 
@@ -74,7 +74,7 @@ def log_lines(folder: StudyFolder, follow: bool) -> Iterator[str]:
 def as_text(line: str) -> str:
     """A line of the log as a person reads it: time of day, what is grave, trial, message."""
     try:
-        told = json.loads(line)
+        told = parse_json(line)
         moment = datetime.fromisoformat(told["time"]).astimezone()
         level = "" if told["level"] == "info" else f"{told['level'].upper()} "
         trial = f"{told['trial']} " if "trial" in told else ""

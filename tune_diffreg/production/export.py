@@ -21,10 +21,18 @@ from tune_diffreg.errors import InputError
 from tune_diffreg.files import check_new, write_atomically
 from tune_diffreg.production.card import model_card
 from tune_diffreg.production.job import Job
-from tune_diffreg.results import Best, StudyFolder, read_best, read_journal, replay, trained
+from tune_diffreg.results import (
+    Best,
+    StudyFolder,
+    read_best,
+    read_journal,
+    replay,
+    require_sound,
+    trained,
+)
 from tune_diffreg.results.folder import PAIRS, SAMPLES
 from tune_diffreg.results.formats import to_json, to_yaml
-from tune_diffreg.results.summary import best_config
+from tune_diffreg.results.summary import best_config, first_provenance
 from tune_diffreg.search.trial import MODEL
 from tune_diffreg.study import TrialConfig
 
@@ -88,12 +96,14 @@ def _best(folder: StudyFolder) -> Best:
 
 def _of_trial(folder: StudyFolder, trial: str) -> Best:
     study, events = folder.read_study(), read_journal(folder.journal)
-    complete = {r.id: r for r in replay(events).values() if r.state == "complete"}
+    records = replay(events)
+    require_sound(folder.journal, study, records, {})
+    complete = {r.id: r for r in records.values() if r.state == "complete"}
     if trial not in complete:
         known = ", ".join(complete) or "none"
         raise InputError(f"--trial {trial}: no trial of full length; there are {known}")
-    provenance = next(e["provenance"] for e in events if e["event"] == "session")
-    return Best.model_validate(best_config(study, complete[trial], provenance))
+    content = best_config(study, complete[trial], first_provenance(events))
+    return Best.model_validate(content)
 
 
 def save_pipeline(model: nn.Module, config: TrialConfig, path: Path) -> None:

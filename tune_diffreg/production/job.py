@@ -12,11 +12,12 @@ from typing import Any
 from tune_diffreg.errors import InputError
 from tune_diffreg.files import check_new, locked, write_atomically
 from tune_diffreg.results import Best, read_best
-from tune_diffreg.results.folder import PAIRS, SAMPLES
 from tune_diffreg.results.formats import to_yaml
 from tune_diffreg.results.journal import Event, read_journal
-from tune_diffreg.search.checkpoint import BEFORE, LATEST
-from tune_diffreg.search.trial import MODEL
+
+_LOCK = ".lock"
+_TOLD = (".jsonl", ".json", ".yaml")
+"""Endings of what a training tells of itself: settings, history, and how far MLflow has it."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class Job:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"{self.folder} cannot be written ({error.strerror})") from None
-        with locked(self.folder / ".lock", f"{self.output} is being trained by another process"):
+        with locked(self.folder / _LOCK, f"{self.output} is being trained by another process"):
             self._check_settings()
             self.stop.unlink(missing_ok=True)
             yield
@@ -85,8 +86,11 @@ class Job:
 
     def keep_history(self) -> None:
         """Removes what it would go on from, and keeps what MLflow is still to be told."""
-        for name in (LATEST, BEFORE, MODEL, SAMPLES, PAIRS):
-            (self.folder / name).unlink(missing_ok=True)
+        for path in self.folder.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.suffix not in _TOLD and path.name != _LOCK:
+                path.unlink()
 
     def remove(self) -> None:
         """Forgets what it would go on from."""

@@ -33,6 +33,7 @@ from tune_diffreg.results import (
     read_journal,
     repetitions,
     replay,
+    require_sound,
     unfinished,
     verdict,
     wall_seconds,
@@ -49,6 +50,7 @@ def write_report(folder: StudyFolder) -> None:
     study = folder.read_study()
     events = read_journal(folder.journal)
     records, runs = replay(events), repetitions(events)
+    require_sound(folder.journal, study, records, runs)
     confirmation = conclude(study, records, runs)
     chosen = chosen_trial(study, records, confirmation)
     columns = compared(study, records, chosen if confirmation else None)

@@ -15,6 +15,7 @@ from tune_diffreg.results.confirmation import (
 from tune_diffreg.results.folder import StudyFolder, list_studies, open_study
 from tune_diffreg.results.journal import Journal, read_journal
 from tune_diffreg.results.ranking import best_trial, leading_trial
+from tune_diffreg.results.soundness import require_sound
 from tune_diffreg.results.summary import (
     chosen_trial,
     final_state,
@@ -51,6 +52,7 @@ __all__ = [
     "read_state",
     "repetitions",
     "replay",
+    "require_sound",
     "summarize",
     "trained",
     "unfinished",

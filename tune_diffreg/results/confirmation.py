@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from statistics import fmean, stdev
 from typing import Any
 
+from tune_diffreg.errors import InputError
 from tune_diffreg.results.journal import Event
 from tune_diffreg.results.trials import TrialRecord
 from tune_diffreg.seeds import derive
@@ -68,17 +69,32 @@ def repetitions(events: Iterable[Event]) -> dict[str, Repetition]:
 
 
 def apply_repetition(found: dict[str, Repetition], event: Event) -> None:
-    """Brings `found` up to date with one more event."""
+    """Brings `found` up to date with one more event.
+
+    Raises:
+        InputError: it is about a repetition that was never started.
+    """
     kind = event["event"]
     if kind == "repeat":
         found[event["run"]] = Repetition(event["run"], event["trial"], event["number"])
     elif kind == "repeated":
-        run = found[event["run"]]
+        run = _begun(found, event)
         run.state, run.scores = "complete", event["scores"]
         run.images, run.seconds = event["images"], event["seconds"]
     elif kind == "repeat_failed":
-        run = found[event["run"]]
+        run = _begun(found, event)
         run.state, run.reason = "failed", event["reason"]
+
+
+def _begun(found: dict[str, Repetition], event: Event) -> Repetition:
+    """The repetition that an event is about."""
+    run = found.get(event["run"])
+    if run is None:
+        raise InputError(
+            f"the study's journal is damaged: it tells of repetition {event['run']!r} and not of "
+            "its start"
+        )
+    return run
 
 
 def repeated_config(study: Study, record: TrialRecord, run: Repetition) -> TrialConfig:

@@ -93,7 +93,7 @@ class StudyFolder:
         """Brings what is known of the study into a local copy of a storage elsewhere."""
         mirror = mirror_of(self.storage)
         if mirror is not None:
-            for file in (self.study, self.best):
+            for file in (self.study, self.best, self.delivery):
                 mirror.fetch(file)
             for file in (self.proposals, self.journal):
                 mirror.fetch_growth(file)

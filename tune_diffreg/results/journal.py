@@ -14,8 +14,10 @@ from typing import Any
 
 from tune_diffreg.errors import InputError
 from tune_diffreg.files import append_durably
+from tune_diffreg.json_text import parse_json
 from tune_diffreg.mirror import publish_growth
 from tune_diffreg.patience import Patiently, at_once
+from tune_diffreg.results.events import require_event
 
 Event = dict[str, Any]
 
@@ -86,7 +88,9 @@ def events_from(path: Path, offset: int) -> Iterator[tuple[Event, int]]:
                 if not line.endswith(b"\n"):
                     return
                 offset += len(line)
-                yield json.loads(line), offset
+                event = parse_json(line)
+                require_event(event)
+                yield event, offset
     except FileNotFoundError:
         raise InputError(f"{path}: the study's journal is missing") from None
     except ValueError:

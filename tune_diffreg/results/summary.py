@@ -15,6 +15,7 @@ from tune_diffreg.results.folder import StudyFolder
 from tune_diffreg.results.formats import to_json, to_yaml
 from tune_diffreg.results.journal import Event, read_journal
 from tune_diffreg.results.ranking import best_trial
+from tune_diffreg.results.soundness import require_sound
 from tune_diffreg.results.trials import ENDED, TrialRecord, replay, wall_seconds
 from tune_diffreg.study import Study, TrialConfig
 from tune_diffreg.study.space import value_at
@@ -73,19 +74,25 @@ def read_state(folder: StudyFolder, running: bool | None = None) -> dict[str, An
     if running is None:  # asked first: one that ends meanwhile has its end in the journal
         running = folder.is_locked()
     events = read_journal(folder.journal) if folder.journal.exists() else []
-    records = replay(events)
+    records, runs = replay(events), repetitions(events)
+    require_sound(folder.journal, study, records, runs)
     if running:
         state: State = "running"
     elif not has_ended(events):
         state = "interrupted"
     else:
         state = final_state(records.values())
-    return summarize(study, records, repetitions(events), state, wall_seconds(events))
+    return summarize(study, records, runs, state, wall_seconds(events))
 
 
 def has_ended(events: Iterable[Event]) -> bool:
     """Whether the study has nothing left to do."""
     return any(event["event"] == "stop" and event["finished"] for event in events)
+
+
+def first_provenance(events: Iterable[Event]) -> dict[str, str]:
+    """With which hashes and versions the study was started; empty where none tells."""
+    return next((event.get("provenance", {}) for event in events), {})
 
 
 def final_state(records: Iterable[TrialRecord]) -> State:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from tune_diffreg.errors import InputError
 from tune_diffreg.results.journal import Event
 
 ENDED = ("complete", "pruned", "failed")
@@ -65,24 +66,39 @@ def replay(events: Iterable[Event]) -> dict[str, TrialRecord]:
 
 
 def apply(records: dict[str, TrialRecord], event: Event) -> None:
-    """Brings `records` up to date with one more event."""
+    """Brings `records` up to date with one more event.
+
+    Raises:
+        InputError: it is about a trial that was never started.
+    """
     kind = event["event"]
     if kind == "start":
         records[event["trial"]] = TrialRecord(
             event["trial"], event["values"], event["baseline"], event["control"], event["proposal"]
         )
     elif kind == "report":
-        record = records[event["trial"]]
+        record = _started(records, event)
         record.reports.append(
             RungReport(event["images"], event["seconds"], event["scores"], event["decision"])
         )
         if event["decision"] == "pause":
             record.state = "paused"
     elif kind == "promote":
-        records[event["trial"]].state = "running"
+        _started(records, event).state = "running"
     elif kind == "end":
-        record = records[event["trial"]]
+        record = _started(records, event)
         record.state, record.reason = event["state"], event["reason"]
+
+
+def _started(records: dict[str, TrialRecord], event: Event) -> TrialRecord:
+    """The trial that an event is about."""
+    record = records.get(event["trial"])
+    if record is None:
+        raise InputError(
+            f"the study's journal is damaged: it tells of trial {event['trial']!r} and not of its "
+            "start"
+        )
+    return record
 
 
 def wall_seconds(events: Iterable[Event]) -> float:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import logging
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from pickle import UnpicklingError
@@ -14,7 +15,7 @@ from typing import Any
 
 import torch
 
-from tune_diffreg.files import read_sealed, write_sealed
+from tune_diffreg.files import HALF_WRITTEN, read_sealed, write_sealed
 from tune_diffreg.mirror import fetch, withdraw
 from tune_diffreg.patience import passes
 
@@ -62,7 +63,18 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
 def remove_checkpoints(folder: Path) -> None:
     """Removes what a trial that has ended no longer needs."""
     withdraw(folder / LATEST)
-    (folder / BEFORE).unlink(missing_ok=True)
+    for path in (folder / BEFORE, *folder.glob(HALF_WRITTEN)):
+        path.unlink(missing_ok=True)
+
+
+def remove_leftovers(study: Path, ended: Collection[str]) -> None:
+    """Removes what a process that was killed left in the folder of a study and nobody needs: files
+    half-written, and checkpoints of the trials that have `ended`."""
+    for path in (*study.glob(HALF_WRITTEN), *study.glob(f"trials/*/{HALF_WRITTEN}")):
+        path.unlink(missing_ok=True)
+    for folder in {path.parent for path in study.glob("trials/*/checkpoint*.pt")}:
+        if folder.name in ended:
+            remove_checkpoints(folder)
 
 
 def _read(path: Path) -> dict[str, Any]:

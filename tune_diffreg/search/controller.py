@@ -26,13 +26,15 @@ from tune_diffreg.results import (
     final_state,
     read_journal,
     repetitions,
+    replay,
     summarize,
     versions,
     wall_seconds,
     write_results,
 )
 from tune_diffreg.results.folder import REAL
-from tune_diffreg.search.checkpoint import remove_checkpoints
+from tune_diffreg.results.summary import first_provenance
+from tune_diffreg.search.checkpoint import remove_checkpoints, remove_leftovers
 from tune_diffreg.search.cluster import needs_of, ray_cluster, trial_slots
 from tune_diffreg.search.conductor import Conductor
 from tune_diffreg.search.confirmation import Confirmation
@@ -109,6 +111,7 @@ def run_search(session: Session, preparation: Preparation, listener: Listener) -
     patience(folder.journal.touch)
     patience(lambda: save_sheet(preparation.splits.validation[:64], folder.root / REAL))
     provenance = _same_origin(folder, preparation.provenance)
+    _remove_leftovers(folder)
     listener = _tidying(folder, listener)
     coordinator = Coordinator(
         study,
@@ -158,16 +161,17 @@ def _same_origin(folder: StudyFolder, now: dict[str, str]) -> dict[str, str]:
     Raises:
         InputError: data or features have changed since, so that scores no longer compare.
     """
-    for event in read_journal(folder.journal):
-        first: dict[str, str] = event["provenance"]
-        for key in ("data_sha256", "features_sha256"):
-            if first[key] != now[key]:
-                raise InputError(
-                    f"{folder.root}: the {key.split('_')[0]} are not those that the study was "
-                    "started with, so its scores would not compare; run it under another name"
-                )
-        return first
-    return now
+    events = read_journal(folder.journal)
+    if not events:
+        return now
+    first = first_provenance(events)
+    for key in ("data_sha256", "features_sha256"):
+        if first.get(key) != now[key]:
+            raise InputError(
+                f"{folder.root}: the {key.split('_')[0]} are not those that the study was "
+                "started with, so its scores would not compare; run it under another name"
+            )
+    return first
 
 
 def _run_on_ray(
@@ -235,6 +239,17 @@ def _scratch(folder: StudyFolder) -> Iterator[dict[str, Any]]:
     finally:
         with suppress(OSError):
             files.delete_dir(there)
+
+
+def _remove_leftovers(folder: StudyFolder) -> None:
+    """Tidies up after a session that was killed."""
+    events = read_journal(folder.journal)
+    trials = replay(events).values()
+    runs = repetitions(events).values()
+    ended = {trial.id for trial in trials if trial.ended}
+    ended |= {run.id for run in runs if run.state != "running"}
+    with suppress(OSError):  # what stays costs space and nothing else
+        remove_leftovers(folder.root, ended)
 
 
 def _tidying(folder: StudyFolder, listener: Listener) -> Listener:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tune_diffreg.errors import InputError
 from tune_diffreg.files import user_path
-from tune_diffreg.results import StudyFolder, read_best, read_journal, replay
+from tune_diffreg.results import StudyFolder, read_best, read_journal, replay, require_sound
 from tune_diffreg.search.proposals import Proposals
 from tune_diffreg.study import Study, TrialConfig
 from tune_diffreg.study.space import outside
@@ -83,7 +83,9 @@ def _check_comparable(study: Study, folder: StudyFolder) -> None:
 
 def _learn_from(study: Study, folder: StudyFolder, proposals: Proposals) -> None:
     metric = study.objective.metric
-    for record in replay(read_journal(folder.journal)).values():
+    records = replay(read_journal(folder.journal))
+    require_sound(folder.journal, study, records, {})
+    for record in records.values():
         if record.state in ("complete", "pruned") and record.reports:
             proposals.add_finished(
                 f"{folder.name}/{record.id}",

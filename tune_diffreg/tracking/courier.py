@@ -142,8 +142,9 @@ class Courier(ABC):
         if found:
             self._run = self._found(found).info.run_id
         else:
-            self._position = Position()  # what an earlier store was told, this one was not
             self._run = self._create(first, {self._key: self._identity})
+        if self._position.run != self._run:  # what another store was told, this one was not
+            self._position = Position(self._run)
         self._store.trust(self._run, self._key, self._identity)
 
     def _set_aside(self, run: str, what: str, why: str) -> None:

@@ -142,7 +142,6 @@ class Delivery(Courier):
             self._note(replace(self._position, files=done))
 
     def _send_results(self, summary: dict[str, Any], model: Path | None) -> None:
-        self._remove_copies()
         text = description(self._study, summary)
         batch = self._store.batch(self._run)
         batch.tags[DESCRIPTION] = text
@@ -165,6 +164,7 @@ class Delivery(Courier):
             with self._store.setting_aside(self._name, "model"):
                 chosen = Chosen(self._name, self._run, best["trial_id"], text)
                 register(self._store.client, chosen, model)
+        self._remove_copies()
 
     def _create(self, first: Event, tags: dict[str, str]) -> str:
         told = {DESCRIPTION: description(self._study, None)}

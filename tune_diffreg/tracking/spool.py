@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tune_diffreg.errors import InputError
 from tune_diffreg.files import write_atomically
+from tune_diffreg.json_text import parse_json
 from tune_diffreg.results.journal import Journal, read_journal
 
 
@@ -19,11 +20,13 @@ class Position:
     """How far MLflow has been told, in bytes of the journal.
 
     Attributes:
+        run: id of the run that was told; another store may know the journal under another.
         records: what the events say.
         files: the files that they speak of.
         results: where the journal ended when the results were given.
     """
 
+    run: str = ""
     records: int = 0
     files: int = 0
     results: int = 0
@@ -47,9 +50,10 @@ class Spool:
     def position(self) -> Position:
         """Where the delivery stands."""
         try:
-            found = Position(**json.loads(self._state.read_text()))
+            found = Position(**parse_json(self._state.read_bytes()))
             whole = self.journal.stat().st_size
-            sound = all(type(n) is int and 0 <= n <= whole for n in asdict(found).values())
+            numbers = (found.records, found.files, found.results)
+            sound = all(type(number) is int and 0 <= number <= whole for number in numbers)
         except (OSError, ValueError, TypeError):
             return Position()
         return found if sound else Position()

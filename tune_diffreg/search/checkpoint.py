@@ -9,7 +9,6 @@ import io
 import logging
 from contextlib import suppress
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -46,7 +45,7 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
             return _read(path)
         except FileNotFoundError:
             continue
-        except (RuntimeError, EOFError, ValueError, OSError, UnpicklingError) as error:
+        except Exception as error:  # torch raises many kinds on reading what it did not write
             log.warning("%s cannot be used (%s); the trial goes on from further back", path, error)
             with suppress(OSError):  # or the next save would put it in place of a whole one
                 path.unlink()

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock, JournalStorage
 
+from tune_diffreg.errors import InputError
+from tune_diffreg.factory import in_a_line
 from tune_diffreg.results.journal import cut_torn_line
 
 
@@ -34,9 +38,29 @@ class ProposalStorage(JournalStorage):
 
 
 def open_storage(path: Path) -> ProposalStorage:
-    """Opens or makes the file, to write to it; one process at a time, as for the study's folder."""
+    """Opens or makes the file, to write to it; one process at a time, as for the study's folder.
+
+    Raises:
+        InputError: it is damaged.
+    """
     cut_torn_line(path)
-    return ProposalStorage(path)
+    with damage_told(path):
+        return ProposalStorage(path)
+
+
+@contextmanager
+def damage_told(path: Path | None) -> Iterator[None]:
+    """Says in a sentence what Optuna raises on reading what it did not write.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    try:
+        yield
+    except (InputError, OSError):
+        raise
+    except Exception as error:  # of whatever kind
+        raise InputError(f"{path}: is damaged ({in_a_line(error)[:200]})") from None
 
 
 class OptunaFile(JournalFileBackend):

@@ -24,10 +24,12 @@ from rich.console import Console
 
 from benchmarks.curves.measure import STUDY
 from tune_diffreg.observation import Observer
+from tune_diffreg.patience import Patience
 from tune_diffreg.results import StudyFolder
 from tune_diffreg.results.journal import Event
 from tune_diffreg.search.actor import SLICE_SECONDS
 from tune_diffreg.search.adapters import CoordinatedScheduler, CoordinatedSearcher
+from tune_diffreg.search.conductor import Conductor, Death
 from tune_diffreg.search.coordinator import Coordinator
 from tune_diffreg.search.proposals import Proposals
 from tune_diffreg.study import Study, read_study, scores
@@ -35,7 +37,10 @@ from tune_diffreg.terminal import open_display
 from tune_diffreg.tracking import study_delivery
 
 # What a trial's process says of itself in every result.
-_VITALS = {"hostname": "n1", "pid": 1, "images_per_second": 1.0, "cpu": 1.0, "notes": []}
+_VITALS = {
+    "hostname": "n1", "pid": 1, "images_per_second": 1.0, "cpu": 1.0, "notes": [],
+    "machine": "one", "exits": False,
+}  # fmt: skip
 
 
 @dataclass
@@ -111,9 +116,12 @@ class Driver:
         self._observer = Observer(study, folder, [], study_delivery(study, folder).spool.waiting)
         self.coordinator = Coordinator(study, folder, self._tell, open_proposals=open_proposals)
         self.coordinator.begin({})
+        conductor = Conductor(
+            self.coordinator, Patience(0.0), study.resources, lambda _: Death.UNKNOWN
+        )
         slots = load.slots
-        self._searcher = CoordinatedSearcher(self.coordinator, lambda: slots)
-        self._scheduler = CoordinatedScheduler(self.coordinator)
+        self._searcher = CoordinatedSearcher(conductor, lambda: slots)
+        self._scheduler = CoordinatedScheduler(conductor)
         self.costs = Costs()
         self._free = [0.0] * slots
         self._in_vain = 0  # the oldest of them, for which there was no trial when they came free

@@ -59,7 +59,10 @@ class LightActor(tune.Trainable):  # type: ignore[misc]
         found[WAITED] = self._waited
         found[MEMORY] = psutil.Process().memory_full_info().uss / 2**20
         self._free_since = time.time()
-        return {"images": rung, "seconds": self._shared.pause, "rung": rung, "scores": found}
+        return {
+            "images": rung, "seconds": self._shared.pause, "rung": rung, "scores": found,
+            "machine": "one", "exits": False,
+        }  # fmt: skip
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Nothing is learned."""

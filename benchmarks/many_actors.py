@@ -15,6 +15,7 @@ from rich.console import Console
 from benchmarks.driver import scale_study
 from benchmarks.light import MEMORY, WAITED, LightActor, LightShared
 from tune_diffreg.observation import Observer
+from tune_diffreg.patience import Patience
 from tune_diffreg.results import StudyFolder
 from tune_diffreg.results.journal import Event
 from tune_diffreg.study import Study, scores
@@ -35,6 +36,7 @@ def on_ray(actors: int, trials: int, pause: float, scratch: Path) -> dict[str, A
     import ray
 
     from tune_diffreg.search import actor, controller
+    from tune_diffreg.search.controller import Session
 
     study = scale_study(trials, f"search.concurrent={actors}")
     names = (study.objective.metric, *_others(study))
@@ -50,7 +52,7 @@ def on_ray(actors: int, trials: int, pause: float, scratch: Path) -> dict[str, A
     display = open_display(study, {}, Console(file=io.StringIO()))
     with Observer(study, folder, [], study_delivery(study, folder).spool.waiting) as observer:
         watch = _Watch(actors, trials, (display, observer))
-        controller.run_search(study, folder, preparation, watch)
+        controller.run_search(Session(study, folder, Patience(0.0)), preparation, watch)
     return watch.measured()
 
 

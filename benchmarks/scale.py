@@ -30,7 +30,7 @@ from benchmarks.spool import STORES, spooled
 RUNS = RESULTS / "scale_runs.csv"
 RUNG_SECONDS = 60.0
 """To a trial's first rung. Short for a GPU, so that there is much to do."""
-_DRAIN_SECONDS = 60.0
+_DRAIN_SECONDS = 40.0
 _RAY_PAUSE = 2.0
 _WAIT_TARGET = 1.0
 

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import psutil
@@ -24,10 +24,12 @@ pytestmark = pytest.mark.slow
 LONG = ["training.images=6400", "halving.first_rung=1600", "search.trials=4"]
 
 
-def start(storage: str | Path, *overrides: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tune_diffreg", *tiny_run(storage, *overrides)]
+def start(
+    storage: str | Path, *overrides: str, arguments: Sequence[str] = (), cwd: Path | None = None
+) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tune_diffreg", *tiny_run(storage, *overrides), *arguments]
     return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=cwd,
         start_new_session=True,
     )  # fmt: skip
 

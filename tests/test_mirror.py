@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 import socket
@@ -117,15 +118,27 @@ def test_what_this_machine_alone_knows_is_kept(address: str) -> None:
     assert path.read_bytes() == b"first\nsecond\n"
 
 
-def test_one_machine_at_a_time_runs_a_study(
-    address: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leases are renewed, watched and given up within seconds."""
+    for name, seconds in {"_LEASE": 2.0, "_RENEWED": 0.4, "_PAUSE": 0.2}.items():
+        monkeypatch.setattr(mirror, f"{name}_SECONDS", seconds)
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize("ahead", [0, 7200, -7200])
+def test_one_machine_at_a_time_runs_a_study_whatever_its_clock_says(
+    address: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ahead: int
 ) -> None:
     folder = StudyFolder(storage_at(address), "digits")
     folder.create(tiny_study())
     other = StudyFolder(on_another_machine(address, monkeypatch, tmp_path / "other"), "digits")
     other.refresh()
+    clock = time.time
+    monkeypatch.setattr(mirror.time, "time", lambda: clock() + ahead)
     with folder.lock():
-        assert other.is_locked()
+        monkeypatch.setattr(mirror.time, "time", clock)
+        assert other.is_locked() or ahead
         with pytest.raises(InputError, match="being run by another machine"), other.lock():
             pass
     assert not other.is_locked()
@@ -133,18 +146,35 @@ def test_one_machine_at_a_time_runs_a_study(
         pass
 
 
-def test_a_machine_that_was_lost_gives_way_after_a_while(
-    address: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize("ahead", [0, 7200, -7200])
+def test_a_machine_that_was_lost_gives_way_after_a_while(address: str, ahead: int) -> None:
     folder = StudyFolder(storage_at(address), "digits")
     folder.create(tiny_study())
-    now = mirror.time.time()
     held = found(folder.storage)
-    held._write(held._there(folder.root / ".lease"), b'{"holder": "gone 1", "time": %d}' % now)
-    assert folder.is_locked()
-    monkeypatch.setattr(mirror.time, "time", lambda: now + 61)
+    lease = {"holder": "gone 1", "mark": "its", "time": time.time() + ahead}
+    held._write(held._there(folder.root / ".lease"), json.dumps(lease).encode())
+    assert folder.is_locked() or ahead
+    begin = time.monotonic()
     with folder.lock():
-        pass
+        assert time.monotonic() - begin >= 2
+    assert not folder.is_locked()
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_machine_that_slept_while_another_took_over_writes_no_more(address: str) -> None:
+    folder = StudyFolder(storage_at(address), "digits")
+    folder.create(tiny_study())
+    held = found(folder.storage)
+    lease = held._there(folder.root / ".lease")
+    with folder.lock():
+        held._write(lease, b'{"holder": "other 1", "mark": "its", "time": 1}')
+        deadline = time.monotonic() + 10
+        with pytest.raises(OSError, match="another machine has gone on with this study"):
+            while time.monotonic() < deadline:
+                write_atomically(folder.best, "late")
+                time.sleep(0.1)
+    assert held._lease(folder.root)["holder"] == "other 1"
 
 
 def test_a_storage_that_cannot_be_reached_is_one_sentence(

@@ -129,20 +129,19 @@ def scale_table(result: dict[str, Any]) -> Table:
 
 
 def scale_pieces_table(result: dict[str, Any]) -> Table:
-    """Where the time of the largest study's driver goes, beside Optuna's own in a smaller one."""
-    rows = _part(result, "pieces")
-    most = max(row["trials"] for row in rows)
-    largest = [row for row in rows if row["trials"] == most]
-    head = f"a trial of {most:,}, {largest[0]['slots']:,} at a time"
-    return [[head, "CPU ms", "ms", "calls"]] + [
-        [
-            row["piece"],
-            f"{row['cpu_ms_a_trial']:.1f}",
-            f"{row['wall_ms_a_trial']:.1f}",
-            f"{row['calls_a_trial']:.1f}",
-        ]
-        for row in largest
+    """Where the driver's time goes in each study."""
+    studies: dict[tuple[str, int, int], dict[str, Row]] = {}
+    for row in _part(result, "pieces"):
+        studies.setdefault((row["arm"], row["trials"], row["slots"]), {})[row["piece"]] = row
+    heads = [f"{arm}, {trials:,} and {slots:,}" for arm, trials, slots in studies]
+    names = dict.fromkeys(name for pieces in reversed(studies.values()) for name in pieces)
+    return [["ms a trial, of these CPU", *heads]] + [
+        [name, *(_piece(pieces.get(name)) for pieces in studies.values())] for name in names
     ]
+
+
+def _piece(row: Row | None) -> str:
+    return f"{row['wall_ms_a_trial']:.1f}, {row['cpu_ms_a_trial']:.1f}" if row else "-"
 
 
 def scale_spool_table(result: dict[str, Any]) -> Table:
@@ -198,6 +197,16 @@ def knobs_table(result: dict[str, Any]) -> Table:
             _changed(row, "fd_digits_cnn", 1, ".1f"),
         ]
         for row in sorted(result["rows"], key=lambda row: int(row["size"]))
+    ]
+
+
+def faults_table(result: dict[str, Any]) -> Table:
+    """Each kind of drill, and all that was lost in its drills together."""
+    counts = ("trials", "reports", "scores", "images", "mlflow", "exits", "leftovers", "tracebacks")
+    head = ["what happens", "drills", *("MLflow" if name == "mlflow" else name for name in counts)]
+    return [head] + [
+        [row["kind"], str(row["drills"]), *(str(row[name]) for name in counts)]
+        for row in result["rows"]
     ]
 
 
@@ -268,6 +277,7 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], Table]]] = {
     "scale spool": ("scale", scale_spool_table),
     "scale ray": ("scale", scale_ray_table),
     "knobs": ("knobs", knobs_table),
+    "faults": ("faults", faults_table),
     "training": ("training_cpu", training_table),
     "fixtures": ("fixtures", fixtures_table),
     "frechet": ("evaluation", frechet_table),
@@ -314,7 +324,9 @@ def updated(text: str) -> tuple[str, list[str]]:
         marks = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
         if not marks.search(text):
             continue
-        table = markdown(make(json.loads((RESULTS / f"{file}.json").read_text())))
+        result = RESULTS / f"{file}.json"
+        measured = result.exists()
+        table = markdown(make(json.loads(result.read_text()))) if measured else "Not measured yet."
         text, count = marks.subn(lambda m, t=table: f"{m[1]}{t}\n{m[2]}", text)  # type: ignore[misc]
         found += [name] * count
     return text, found

@@ -7,7 +7,7 @@ import hashlib
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,6 +15,10 @@ from tune_diffreg.errors import InputError
 from tune_diffreg.mirror import publish
 
 _DIGEST = hashlib.sha256().digest_size
+_PAGE = 4096
+
+HALF_WRITTEN = ".*.tmp"
+"""Names of what `replacing` writes; one that is there when nobody writes was never finished."""
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
@@ -35,7 +39,52 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         temporary.replace(path)
         publish(path)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # what went wrong before says more
+            temporary.unlink(missing_ok=True)
+
+
+def append(path: Path, end: int, content: bytes, sync: bool = False) -> int:
+    """Appends to a file that the caller alone writes, and returns where it ends then.
+
+    Args:
+        end: what this returned last. What lies beyond was written when the storage failed, in
+            part or not surely, and is cut off first.
+        sync: returns when it is on the disk.
+
+    Raises:
+        OSError: it is not there, or there is no file; to be tried again with the same `end`.
+    """
+    # Opened each time, since a file that was open when a server went down stays unusable.
+    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+    try:
+        if os.fstat(file).st_size > end:
+            os.ftruncate(file, end)
+        left = memoryview(content)
+        while left:
+            left = left[os.write(file, left) :]
+        if sync:
+            os.fsync(file)
+    finally:
+        os.close(file)  # some network file systems tell of a full disk here
+    return end + len(content)
+
+
+def append_durably(path: Path, end: int, content: bytes) -> int:
+    """The same, and returns when it is on the disk."""
+    return append(path, end, content, sync=True)
+
+
+def check_writable(folder: Path) -> None:
+    """Raises OSError where nothing can be written in `folder` now."""
+    probe = folder / f".probe.{os.getpid()}"
+    try:
+        with probe.open("wb") as file:
+            file.write(bytes(_PAGE))
+            file.flush()
+            os.fsync(file.fileno())
+    finally:
+        with suppress(OSError):
+            probe.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -43,20 +92,20 @@ def locked(path: Path, busy: str) -> Iterator[None]:
     """Holds the lock of the file `path`, made if need be, as one process at a time can.
 
     Raises:
-        InputError: `busy`, where another process holds it; or the file cannot be written.
+        InputError: `busy`, where another process holds it; or the folder cannot be written.
     """
-    try:
-        file = path.open("a")
-    except OSError as error:
-        raise InputError(f"{path.parent} cannot be written ({error.strerror})") from None
-    with file:
+    with ExitStack() as stack:
         try:
+            file = stack.enter_context(path.open("a"))
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            check_writable(path.parent)
+            file.truncate(0)
+            file.write(f"{socket.gethostname()} {os.getpid()}")
+            file.flush()
         except BlockingIOError:
             raise InputError(busy) from None
-        file.truncate(0)
-        file.write(f"{socket.gethostname()} {os.getpid()}")
-        file.flush()
+        except OSError as error:
+            raise InputError(f"{path.parent} cannot be written ({error.strerror})") from None
         yield
 
 

@@ -6,9 +6,11 @@ is appended to piece by piece, so that all that is known outlives the machine.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import secrets
 import socket
 import threading
 import time
@@ -16,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from tune_diffreg.errors import InputError
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
 _MARK = ".storage"  # in a local copy: the address of what it is a copy of
 _OWN = "references"  # what each machine makes for itself
-_TRIES, _FIRST_PAUSE_SECONDS = 6, 1.0
+_TRIES, _PAUSE_SECONDS = 3, 1.0
 _MOST_PIECES = 100
 _LEASE_SECONDS, _RENEWED_SECONDS = 60.0, 15.0
 
@@ -110,13 +112,15 @@ class Mirror:
     storage knows no appending; now and then all are put into the first.
 
     Raises:
-        OSError: by all methods, when the storage does not answer for a minute.
+        OSError: by all methods, when the storage does not answer within seconds; who can wait for
+            longer does (`tune_diffreg.patience`).
     """
 
     def __init__(self, address: str, copy: Path) -> None:
         self.address = address
         self._copy = copy
         self._published: dict[Path, tuple[int, int]] = {}  # bytes, pieces
+        self._taken_over = set[str]()
 
     def check(self) -> None:
         """Raises InputError if the storage cannot be reached."""
@@ -182,25 +186,36 @@ class Mirror:
     def lease(self, folder: Path, busy: str) -> Iterator[None]:
         """Holds a study's folder against other machines while it is renewed.
 
+        One that a machine left behind is watched for a minute before it is taken over. Should that
+        machine only have slept, it finds that it can write no more.
+
         Raises:
             InputError: `busy`, where another machine holds it.
         """
         there = self._there(folder / ".lease")
-        me = f"{socket.gethostname()} {os.getpid()}"
+        holder, mark = f"{socket.gethostname()} {os.getpid()}", secrets.token_hex(8)
         ended = threading.Event()
 
+        def mine() -> bool:
+            return self._lease(folder).get("mark") == mark
+
         def renew() -> None:
-            self._write(there, json.dumps({"holder": me, "time": time.time()}).encode())
+            lease = {"holder": holder, "mark": mark, "time": time.time(), "at": time.monotonic()}
+            self._write(there, json.dumps(lease).encode())
 
         def keep() -> None:
             while not ended.wait(_RENEWED_SECONDS):
                 with suppress(OSError):  # the study's own writing will find out
+                    if not mine():
+                        self._taken_over.add(self._there(folder))
+                        return
                     renew()
 
-        if self.is_held(folder):
+        if self._is_renewed(folder):
             raise InputError(busy)
         renew()
-        if self.holder(folder) != me:  # both came at once
+        time.sleep(_PAUSE_SECONDS)
+        if not mine():  # both came at once
             raise InputError(busy)
         thread = threading.Thread(target=keep, daemon=True)
         thread.start()
@@ -210,21 +225,42 @@ class Mirror:
             ended.set()
             thread.join()
             with suppress(OSError):  # it lapses by itself
-                self.files()[0].delete_file(there)
+                if mine():
+                    self.files()[0].delete_file(there)
+            self._taken_over.discard(self._there(folder))
 
     def is_held(self, folder: Path) -> bool:
         """Whether a machine runs the study of this folder now."""
         return self.holder(folder) is not None
 
     def holder(self, folder: Path) -> str | None:
-        """Machine and process that run the study of this folder now, with a space between."""
-        content = self._read(self._there(folder / ".lease"))
+        """Machine and process that run the study of this folder now, with a space between.
+
+        As far as can be told at once: wrong where two machines' clocks differ by a minute.
+        """
+        lease = self._lease(folder)
         try:
-            lease = parse_json(content or b"{}")
-            held = lease.get("time", 0) > time.time() - _LEASE_SECONDS
+            held = abs(lease["time"] - time.time()) < _LEASE_SECONDS
             return str(lease["holder"]) if held else None
-        except (ValueError, KeyError, TypeError, AttributeError):  # none that we wrote
+        except (KeyError, TypeError):  # there is none, or none that we wrote
             return None
+
+    def _lease(self, folder: Path) -> dict[str, Any]:
+        try:
+            found = parse_json(self._read(self._there(folder / ".lease")) or b"{}")
+        except ValueError:  # not ours
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def _is_renewed(self, folder: Path) -> bool:
+        """Whether somebody renews the lease, by looking on: clocks of two machines may differ."""
+        first, end = self._lease(folder), time.monotonic() + _LEASE_SECONDS
+        while first and time.monotonic() < end:
+            time.sleep(_PAUSE_SECONDS)
+            now = self._lease(folder)
+            if now != first:
+                return bool(now)
+        return False
 
     def _grown(self, path: Path) -> tuple[bytes, int]:
         content, pieces = b"", self._pieces(path)
@@ -264,6 +300,9 @@ class Mirror:
         return _patiently(read)
 
     def _write(self, there: str, content: bytes) -> None:
+        if any(there.startswith(f"{folder}/") for folder in self._taken_over):
+            raise OSError(errno.ESTALE, "another machine has gone on with this study")
+
         def write() -> None:
             with self.files()[0].open_output_stream(there) as stream:
                 stream.write(content)
@@ -292,14 +331,11 @@ def _files(address: str) -> tuple[FileSystem, str]:
 
 
 def _patiently(ask: Callable[[], T]) -> T:
-    """Asks again while the storage does not answer, for about a minute in all."""
-    pause = _FIRST_PAUSE_SECONDS
+    """Asks again where the storage did not answer, a few times."""
     for _ in range(_TRIES - 1):
-        try:
+        with suppress(OSError):
             return ask()
-        except OSError:
-            time.sleep(pause)
-            pause *= 2
+        time.sleep(_PAUSE_SECONDS)
     return ask()
 
 

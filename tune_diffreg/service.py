@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from tune_diffreg.observation import Observer, log_to
+from tune_diffreg.patience import Patience, StorageLost
 from tune_diffreg.report import write_report
 from tune_diffreg.results import (
     StudyFolder,
@@ -28,7 +29,7 @@ from tune_diffreg.search.cluster import (
     concurrent_trials_here,
     ray_cluster,
 )
-from tune_diffreg.search.controller import Preparation, prepare, run_search
+from tune_diffreg.search.controller import Preparation, Session, prepare, run_search
 from tune_diffreg.search.coordinator import Listener
 from tune_diffreg.search.cost import measure
 from tune_diffreg.search.warm_start import check_warm_start
@@ -63,22 +64,28 @@ def run_study(study: Study, storage: Path, console: Console, address: str | None
         records, runs = replay(events), repetitions(events)
         require_sound(folder.journal, study, records, runs)
         follower = Follower(study_delivery(study, folder))
+        observer = Observer(study, folder, events, lambda: follower.waiting)
+        display = open_display(study, records, console, runs)
+        tell = _each(display, observer)
+        patience = Patience(
+            study.resources.storage_seconds,
+            lambda sentence: tell({"event": "storage", "sentence": sentence}),
+        )
+        session = Session(study, folder, patience, address)
         summary: dict[str, Any] | None = None
         try:
-            with (
-                Observer(study, folder, events, lambda: follower.waiting) as observer,
-                open_display(study, records, console, runs) as display,
-            ):
-                tell = _each(display, observer)
-                summary = run_search(study, folder, preparation, tell, address)
+            with observer, display:
+                summary = run_search(session, preparation, tell)
                 observer.state = summary["state"]
-            write_report(folder)
-        except KeyboardInterrupt:
+            patience(lambda: write_report(folder))
+        except (KeyboardInterrupt, StorageLost):
             summary = read_state(folder) | {"state": "interrupted"}
         finally:
             outcome = deliver_rest(follower, folder, summary)
     for sentence in outcome.sentences(f"{program()} sync {study.name}{storage_option(storage)}"):
         console.print(sentence, style="yellow", soft_wrap=True)
+    if patience.lost is not None:
+        console.print(str(patience.lost), style="yellow", soft_wrap=True)
     return _conclude(study, folder, summary, console)
 
 

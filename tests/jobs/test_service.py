@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 # Two trials of a small model of one's own, long enough to be stopped in their middle.
 SETTINGS = [
-    *TINY, "search.trials=2", "training.images=96000", "halving.first_rung=8000",
+    *TINY, "search.trials=2", "training.images=64000", "halving.first_rung=8000",
     "model={in_channels: 1, sample_size: 8, factory: 'own_models:good', arguments: {width: 16}}",
     "search.space={regularization.residual_dropout: {low: 0.0, high: 0.5}}",
 ]  # fmt: skip
@@ -73,15 +73,15 @@ def test_a_study_from_submission_through_a_stop_to_an_export(
     assert said.startswith(f"digits runs on {cluster.address} as job tune-diffreg-digits"), said
     kill(submitting)
 
+    again = cluster.run("submit", DIGITS, *there, *STUDY)
+    assert "study 'digits' runs on" in refused(again)
+
     following = cluster.start("logs", "digits", "--follow", *there)
     assert following.stdout is not None
     while "at 8,000 images" not in following.stdout.readline():
         assert following.poll() is None
     kill(following)  # and the study does not mind
     wait_for(storage, lambda events: reports(events) >= 1)
-
-    again = ["submit", DIGITS, *there]
-    assert "study 'digits' runs on" in refused(cluster.run(*again, *STUDY))
 
     stopped = json.loads(succeeded(cluster.run("stop", "digits", *there, "--json")))
     assert stopped["job"]["status"] == "stopped"

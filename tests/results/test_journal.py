@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,21 @@ def test_trials_are_replayed_from_their_events() -> None:
     assert (record.state, record.reason, record.ended) == ("failed", "no luck", True)
 
 
+def test_times_only_rise_however_the_clock_is_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal(tmp_path / "journal.jsonl")
+    first = journal.append("session")
+    monkeypatch.setattr(time, "time", lambda: first["time"] - 3600)
+    second = journal.append("stop")
+    assert 0 <= second["time"] - first["time"] < 60
+
+
 def test_breaks_between_sessions_do_not_count_as_time() -> None:
     times = [("session", 0), ("report", 10), ("stop", 12), ("session", 500), ("stop", 505)]
     assert wall_seconds({"event": e, "time": t} for e, t in times) == 17
+
+
+def test_a_clock_that_is_set_back_takes_no_time_away() -> None:
+    times = [("session", 5000), ("report", 5010), ("report", 1412), ("stop", 1415)]
+    assert wall_seconds({"event": e, "time": t} for e, t in times) == 13

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import re
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -69,3 +73,79 @@ def test_an_actor_keeps_its_network_for_trials_that_it_fits(tmp_path: Path) -> N
     assert subject._network is network
     subject.reset_config(assignment(study, "t0002"))
     assert run(subject)["scores"] == first
+
+
+def test_a_trial_waits_for_its_storage_with_a_sign_of_life_and_scores_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = tiny_study()
+    expected = run(actor(study, tmp_path / "straight"))
+    subject = actor(study, tmp_path / "full")
+    monkeypatch.setattr("tune_diffreg.search.actor.PAUSE_SECONDS", 0.0)
+    fsync, left = os.fsync, iter(range(5))
+
+    def full(file: int) -> None:
+        if next(left, None) is not None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(file)
+
+    monkeypatch.setattr(os, "fsync", full)
+    results = []
+    while not results or "rung" not in results[-1]:
+        results.append(subject.step())
+    *waiting, last = results
+    assert {result["waiting"] for result in waiting} == {"No space left on device"}
+    assert last["waiting"] is None
+    assert (last["rung"], last["scores"]) == (expected["rung"], expected["scores"])
+    kept = [
+        {path.name: path.read_bytes() for path in (tmp_path / name).rglob("*.png")}
+        for name in ("full", "straight")
+    ]
+    assert kept[0] == kept[1]
+    assert len(list((tmp_path / "full").rglob("*.pt"))) == 1
+    assert not list((tmp_path / "full").rglob("*.tmp"))
+
+
+def test_a_checkpoint_that_cannot_be_read_now_is_waited_for_and_not_begun_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = tiny_study()
+    assert run(actor(study, tmp_path))["images"] == study.rungs()[0]
+    subject = actor(study, tmp_path)
+    monkeypatch.setattr("tune_diffreg.search.actor.PAUSE_SECONDS", 0.0)
+    with monkeypatch.context() as broken:
+
+        def stale(_: Path) -> bytes:
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+        broken.setattr(Path, "read_bytes", stale)
+        assert subject.step()["waiting"] == "Stale file handle"
+    assert subject.step()["images"] >= study.rungs()[0]
+
+
+def test_a_trial_that_is_asked_to_leave_makes_a_checkpoint_and_ends_its_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = tiny_study("training.images=64000", "halving=null")
+    monkeypatch.setattr("tune_diffreg.search.actor.SLICE_SECONDS", 0.5)
+    subject = actor(study, tmp_path)
+    subject.step()
+    subject.step()
+    images = subject._result()["images"]
+    subject.leave()
+    last = subject.step()
+    assert (last["images"], last["exits"]) == (images, True)
+    with pytest.raises(BaseException, match=r"exit|actor"):
+        subject.step()
+    assert actor(study, tmp_path).step()["images"] > images
+
+
+def test_a_trial_that_takes_more_memory_than_it_may_fails_with_a_sentence(tmp_path: Path) -> None:
+    study = tiny_study("resources.memory=0.01")
+    subject = actor(study, tmp_path)
+    resource.setrlimit(resource.RLIMIT_DATA, (resource.RLIM_INFINITY,) * 2)  # of this process
+    result = run(subject)
+    assert result["exits"]
+    assert re.fullmatch(
+        r"needed more than resources\.memory 0\.01 GiB \(\d+\.\d GiB\)", result["failure"]
+    )

@@ -13,6 +13,7 @@ from tune_diffreg.search.checkpoint import (
     LATEST,
     load_checkpoint,
     remove_checkpoints,
+    remove_leftovers,
     save_checkpoint,
 )
 
@@ -71,3 +72,16 @@ def test_between_two_renames_the_one_before_is_found(tmp_path: Path) -> None:
     saved(tmp_path, 1, 2)
     (tmp_path / LATEST).unlink()
     assert step_of(tmp_path) == 1
+
+
+def test_what_a_killed_process_left_is_removed_and_what_is_needed_is_not(tmp_path: Path) -> None:
+    ended, running = tmp_path / "trials" / "t0000", tmp_path / "trials" / "t0001"
+    for folder in (ended, running):
+        saved(folder, 1, 2)
+        (folder / f".{LATEST}.17.tmp").write_bytes(b"half")
+        (folder / "samples.png").touch()
+    (tmp_path / ".trials.csv.17.tmp").touch()
+    remove_leftovers(tmp_path, {"t0000"})
+    assert {path.name for path in ended.iterdir()} == {"samples.png"}
+    assert {path.name for path in running.iterdir()} == {"samples.png", LATEST, BEFORE}
+    assert {path.name for path in tmp_path.iterdir()} == {"trials"}

@@ -31,7 +31,7 @@ def folder(tmp_path: Path) -> StudyFolder:
 
 def confirmation(folder: StudyFolder) -> Confirmation:
     search = coordinator(folder.storage, STUDY)
-    return Confirmation(STUDY, folder, search.records, lambda _: None)
+    return Confirmation(STUDY, search.journal, search.records, lambda _: None)
 
 
 def test_every_candidate_is_repeated_on_each_seed_before_the_next(folder: StudyFolder) -> None:

@@ -13,44 +13,57 @@ from pathlib import Path
 from typing import Any
 
 from tune_diffreg.errors import InputError
+from tune_diffreg.files import append_durably
 from tune_diffreg.json_text import parse_json
 from tune_diffreg.mirror import publish_growth
+from tune_diffreg.patience import Patiently, at_once
 from tune_diffreg.results.events import require_event
 
 Event = dict[str, Any]
 
+_EPOCH = time.time() - time.monotonic()
+
+
+def _now() -> float:
+    """Seconds since 1970, by the clock as it was set when this process began: none goes back."""
+    return _EPOCH + time.monotonic()
+
 
 class Journal:
-    """Appends to a journal file. One process at a time; `StudyFolder.lock` sees to that."""
+    """Appends to a journal file, which nobody else writes; `StudyFolder.lock` sees to that.
 
-    def __init__(self, path: Path) -> None:
-        cut_torn_line(path)
-        self._path = path
-        self._file = path.open("ab")
+    Args:
+        patiently: writes again while the storage cannot be written.
+    """
+
+    def __init__(self, path: Path, patiently: Patiently = at_once) -> None:
+        self.path = path
+        self._patiently = patiently
+        self._end = patiently(lambda: cut_torn_line(path))
 
     def append(self, event: str, **content: Any) -> Event:
         """Writes one event and returns it once it is on the disk."""
-        record: Event = {"event": event, "time": round(time.time(), 3), **content}
-        self._file.write(json.dumps(record, allow_nan=False).encode() + b"\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        publish_growth(self._path)
+        record: Event = {"event": event, "time": round(_now(), 3), **content}
+        line = json.dumps(record, allow_nan=False).encode() + b"\n"
+        self._end = self._patiently(lambda: append_durably(self.path, self._end, line))
+        self._patiently(lambda: publish_growth(self.path))
         return record
 
-    def close(self) -> None:
-        self._file.close()
 
-
-def cut_torn_line(path: Path) -> None:
+def cut_torn_line(path: Path) -> int:
     """Removes a last line without its end, which was being written when the machine went down.
 
     Makes the file where there is none.
+
+    Returns:
+        Where it ends then.
     """
     path.touch()
     content = path.read_bytes()
     whole = content.rfind(b"\n") + 1
     if whole < len(content):
         os.truncate(path, whole)
+    return whole
 
 
 def read_journal(path: Path) -> list[Event]:

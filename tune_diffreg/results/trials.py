@@ -102,10 +102,13 @@ def _started(records: dict[str, TrialRecord], event: Event) -> TrialRecord:
 
 
 def wall_seconds(events: Iterable[Event]) -> float:
-    """Time that the study ran, all sessions together, breaks between them left out."""
+    """Time that the study ran, all sessions together, breaks between them left out.
+
+    While a clock is set back no time passes.
+    """
     total, last = 0.0, None
     for event in events:
         if last is not None and event["event"] != "session":
-            total += event["time"] - last
+            total += max(0.0, event["time"] - last)
         last = event["time"]
     return total

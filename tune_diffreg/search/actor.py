@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import ray
 import torch
 from ray import tune
 
 from tune_diffreg.diffusion import Diverged, Network
 from tune_diffreg.factory import in_a_line
 from tune_diffreg.mirror import storage_at
+from tune_diffreg.patience import PAUSE_SECONDS, passes, reason_of
 from tune_diffreg.results.folder import PAIRS, SAMPLES, StudyFolder
+from tune_diffreg.search.memory import MemoryBound, OverMemory
 from tune_diffreg.search.sheets import save_pairs, save_sheet
 from tune_diffreg.search.trial import (
     Materials,
@@ -27,6 +32,8 @@ log = logging.getLogger(__name__)
 
 # A result at least this often, so that the display moves and an interrupt is heeded.
 SLICE_SECONDS = 5.0
+# How often a trial's memory is looked at.
+_LOOK_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -45,10 +52,21 @@ class Shared:
     keeps_models: bool = True
 
 
+@dataclass(frozen=True)
+class Reached:
+    """A rung, and what the trial scored and generated there."""
+
+    rung: int
+    scores: dict[str, float]
+    images: torch.Tensor
+
+
 class TrialActor(tune.Trainable):
     """Trains in slices; a result has `rung` and `scores` where it reached a rung.
 
-    A failure of the trial is a result too (`failure`), so that the actor lives on.
+    A failure of the trial is a result too (`failure`), so that the actor lives on. While the
+    storage cannot be written, results say so (`waiting`), and each step tries again. A process
+    that is of no use to the next trial says so too (`exits`), and ends in the next step.
     """
 
     def setup(self, config: dict[str, Any], shared: Shared | None = None) -> None:
@@ -57,6 +75,9 @@ class TrialActor(tune.Trainable):
         self._study = StudyFolder(storage_at(shared.storage), shared.study)
         torch.set_num_threads(shared.resources.cpu)
         bound_memory(shared.resources)
+        self._memory = MemoryBound(shared.resources.memory, hard=shared.resources.gpu == 0)
+        self._machine = ray.get_runtime_context().get_node_id() if ray.is_initialized() else ""
+        self._leaves = self._exits = False
         self._network: Network | None = None
         self._vitals, self._notes = Vitals(shared.resources), Notes()
         self._begin(config)
@@ -66,6 +87,8 @@ class TrialActor(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
+        if self._exits:
+            ray.actor.exit_actor()
         return {**self._outcome(), **self._vitals.measured(), "notes": self._notes.taken()}
 
     def _outcome(self) -> dict[str, Any]:
@@ -75,10 +98,17 @@ class TrialActor(tune.Trainable):
             return self._result(failure=str(error))
         except torch.OutOfMemoryError:
             failure = self._out_of_memory()
+        except OverMemory as error:
+            failure, self._exits = str(error), True
         except Exception as error:
             log.error("the trial broke off", exc_info=True)
-            failure = in_a_line(error)
+            self._exits = self._memory.refused(error)
+            failure = self._memory.sentence if self._exits else in_a_line(error)
         return self._given_up(failure)
+
+    def leave(self) -> None:
+        """Asks the trial to make a checkpoint and this process to end: it will go on elsewhere."""
+        self._leaves = True
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Nothing: a trial keeps its checkpoints in the study's folder itself."""
@@ -92,6 +122,9 @@ class TrialActor(tune.Trainable):
         self._config = TrialConfig.model_validate(config["config"])
         self._ahead = [r for r in self._shared.rungs if r > max(config["reported"], default=0)]
         self._trial: Trial | None = None
+        self._loaded = False
+        self._reached: Reached | None = None
+        self._waiting: str | None = None
         self._speed = 0.0
 
     def _advance(self) -> dict[str, Any]:
@@ -99,33 +132,69 @@ class TrialActor(tune.Trainable):
             device = device_for(self._shared.resources)
             self._trial = Trial(self._config, self._shared.materials, device, self._network)
             self._network = self._trial.trainer.network
-            self._trial.load(self._folder)
-            # A trial goes on past a rung only when its report has been dealt with, so one that is
-            # a batch beyond it needs no second report (Ray restarts with what it knew at first).
-            batch = self._config.training.batch_size
-            self._ahead = [r for r in self._ahead if self._trial.images_seen < r + batch]
-        rung = self._ahead[0]
-        if not self._train(self._trial, rung):
-            self._trial.trainer.check_finite()
-            self._trial.save_if_cheap(self._folder)
-            return self._result()
-        self._ahead = [r for r in self._ahead if r > self._trial.images_seen]
-        scores, images = self._trial.evaluate()
-        save_sheet(images, self._folder / SAMPLES)
-        save_pairs(*self._trial.nearest_pairs(images), self._folder / PAIRS)
-        if self._ahead:
-            self._trial.save(self._folder)
-        elif self._shared.keeps_models:
-            self._trial.save_model(self._folder)
-        return self._result(rung=rung, scores=scores)
+        trial = self._trial
+        if not self._loaded and not self._can(lambda: self._load(trial)):
+            return self._pause()
+        if self._leaves:
+            self._exits = self._can(lambda: trial.save(self._folder))
+            return self._result() if self._exits else self._pause()
+        if self._reached is None:
+            if not self._train(trial):
+                trial.trainer.check_finite()
+                self._can(lambda: trial.save_if_cheap(self._folder))
+                return self._result()
+            self._reached = Reached(self._ahead[0], *trial.evaluate())
+            self._memory.check()
+        reached = self._reached
+        if not self._can(lambda: self._keep(trial, reached)):
+            return self._pause()
+        self._ahead = [r for r in self._ahead if r > trial.images_seen]
+        self._reached = None
+        return self._result(rung=reached.rung, scores=reached.scores)
 
-    def _train(self, trial: Trial, rung: int) -> bool:
-        """Trains for a slice, and notes how fast; whether the rung is reached."""
+    def _train(self, trial: Trial) -> bool:
+        """Trains a slice, and notes how fast; whether the next rung is reached."""
         images, seconds = trial.images_seen, trial.seconds
-        reached = trial.train(until=rung, seconds=SLICE_SECONDS)
+        reached, end = False, time.monotonic() + SLICE_SECONDS
+        while not reached and time.monotonic() < end:
+            reached = trial.train(until=self._ahead[0], seconds=_LOOK_SECONDS)
+            self._memory.check()
         if trial.images_seen > images:
             self._speed = (trial.images_seen - images) / (trial.seconds - seconds)
         return reached
+
+    def _load(self, trial: Trial) -> None:
+        trial.load(self._folder)
+        # A trial goes on past a rung only when its report has been dealt with, so one that is
+        # a batch beyond it needs no second report (Ray restarts with what it knew at first).
+        batch = self._config.training.batch_size
+        self._ahead = [r for r in self._ahead if trial.images_seen < r + batch]
+        self._loaded = True
+
+    def _keep(self, trial: Trial, reached: Reached) -> None:
+        """What a rung leaves in the study's folder; done again from the start if it breaks off."""
+        save_sheet(reached.images, self._folder / SAMPLES)
+        save_pairs(*trial.nearest_pairs(reached.images), self._folder / PAIRS)
+        if trial.images_seen < self._shared.rungs[-1]:
+            trial.save(self._folder)
+        elif self._shared.keeps_models:
+            trial.save_model(self._folder)
+
+    def _can(self, use: Callable[[], None]) -> bool:
+        """Uses the storage, and says whether that worked or is to be tried again later."""
+        try:
+            use()
+        except OSError as error:
+            if not passes(error):
+                raise
+            self._waiting = reason_of(error)
+        else:
+            self._waiting = None
+        return self._waiting is None
+
+    def _pause(self) -> dict[str, Any]:
+        time.sleep(PAUSE_SECONDS)
+        return self._result()
 
     def _given_up(self, failure: str) -> dict[str, Any]:
         """Drops what broke off inside a step, and frees its memory for the next trial."""
@@ -149,6 +218,9 @@ class TrialActor(tune.Trainable):
         return {
             "images": trial.images_seen if trial else 0,
             "seconds": trial.seconds if trial else 0.0,
+            "waiting": self._waiting,
+            "exits": self._exits,
+            "machine": self._machine,
             "images_per_second": self._speed,
             **content,
         }

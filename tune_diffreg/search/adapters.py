@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -11,46 +12,38 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from tune_diffreg.search.confirmation import Confirmation
-from tune_diffreg.search.coordinator import Coordinator
-from tune_diffreg.search.halving import Decision
+from tune_diffreg.search.conductor import Conductor
+
+log = logging.getLogger(__name__)
 
 # Ray pickles the searcher and the scheduler to restore an experiment from. We go on from the
 # journal instead, so there is nothing for those pickles to hold.
 _NOTHING: dict[str, Any] = {}
 
-_SCORE = "scores/"  # Ray flattens nested results with slashes
-
 _MOST_WORDS = 600  # letters; what follows is advice
-
-# What is shown of a running trial and decides nothing; the first two are Ray's own.
-_SEEN = ("hostname", "pid", "images_per_second", "cpu", "device", "gpu", "notes")
-
-Director = Coordinator | Confirmation
-"""Says what runs next, and what becomes of it."""
 
 
 class CoordinatedSearcher(Searcher):
-    """Hands the coordinator's trials to Ray, as many at a time as `slots` says.
+    """Hands trials to Ray, as many at a time as `slots` says.
 
     A trial that pauses ends for Ray, whose actor takes the next; when it is promoted, it is a new
-    trial of Ray's that goes on from the checkpoint. So Ray's own pausing is not needed.
+    trial of Ray's that goes on from the checkpoint. So is one whose process died. Neither Ray's
+    own pausing nor its restarting is needed.
     """
 
-    def __init__(self, coordinator: Director, slots: Callable[[], int]) -> None:
+    def __init__(self, conductor: Conductor, slots: Callable[[], int]) -> None:
         super().__init__()
-        self._coordinator = coordinator
+        self._conductor = conductor
         self._slots = slots
-        self._running: dict[str, str] = {}
+        self._names: dict[str, str] = {}  # Ray's of a trial -> ours
 
     def suggest(self, trial_id: str) -> Any:
-        if len(self._running) >= self._slots():
+        if len(self._conductor) >= self._slots():
             return None
-        assignment = self._coordinator.next_trial()
+        assignment = self._conductor.next_trial()
         if assignment is None:
-            over = self._coordinator.finished or self._coordinator.interrupted
-            return Searcher.FINISHED if over else None
-        self._running[trial_id] = assignment.trial_id
+            return Searcher.FINISHED if self._conductor.over else None
+        self._names[trial_id] = assignment.trial_id
         return {
             "trial_id": assignment.trial_id,
             "config": assignment.config.model_dump(),
@@ -58,9 +51,11 @@ class CoordinatedSearcher(Searcher):
         }
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:  # noqa: ARG002
-        ours = self._running.pop(trial_id)
+        ours = self._names.pop(trial_id)
         if error:
-            self._coordinator.fail(ours, "its process died, each time that it was restarted")
+            self._conductor.died(ours)
+        else:
+            self._conductor.stopped(ours)
 
     def __getstate__(self) -> dict[str, Any]:
         return _NOTHING
@@ -73,38 +68,24 @@ class CoordinatedSearcher(Searcher):
 
 
 class CoordinatedScheduler(FIFOScheduler):
-    """Passes each result to the coordinator and its decision to Ray."""
+    """Passes each result on, and to Ray whether the trial goes on."""
 
-    def __init__(self, coordinator: Director) -> None:
+    def __init__(self, conductor: Conductor) -> None:
         super().__init__()
-        self._coordinator = coordinator
+        self._conductor = conductor
 
     def __getstate__(self) -> dict[str, Any]:
         return _NOTHING
 
     def on_trial_result(self, _: Any, trial: Trial, result: dict[str, Any]) -> str:
-        go_on = self._decide(trial.config["trial_id"], result)
+        go_on = self._conductor.result(trial.config["trial_id"], result)
         decision: str = TrialScheduler.CONTINUE if go_on else TrialScheduler.STOP
         return decision
 
     def on_trial_error(self, _: Any, trial: Trial) -> None:
-        """Its process ended; Ray starts it again, or says that it gives up."""
-        self._coordinator.lost(trial.config["trial_id"], f"its process died: {_last_words(trial)}")
-
-    def _decide(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """Whether the trial goes on."""
-        seen = {key: result[key] for key in _SEEN if key in result}
-        self._coordinator.progress(trial_id, result["images"], **seen)
-        if "failure" in result:
-            self._coordinator.fail(trial_id, result["failure"])
-            return False
-        decision = Decision.CONTINUE
-        if "rung" in result:
-            scores = {k.removeprefix(_SCORE): v for k, v in result.items() if k.startswith(_SCORE)}
-            decision = self._coordinator.report(
-                trial_id, result["images"], result["seconds"], scores
-            )
-        return decision.goes_on and not self._coordinator.interrupted
+        """Its process ended; the searcher is told next."""
+        ours = trial.config["trial_id"]
+        log.warning("its process ended: %s", _last_words(trial), extra={"trial": ours})
 
 
 def _last_words(trial: Trial) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import logging
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from pickle import UnpicklingError
@@ -14,8 +15,9 @@ from typing import Any
 
 import torch
 
-from tune_diffreg.files import read_sealed, write_sealed
+from tune_diffreg.files import HALF_WRITTEN, read_sealed, write_sealed
 from tune_diffreg.mirror import fetch, withdraw
+from tune_diffreg.patience import passes
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +40,9 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
     """The latest state in `folder` that is whole, on the CPU; None if there is none.
 
     Going on from an earlier one takes longer and gives the same to the bit.
+
+    Raises:
+        OSError: the storage does not answer now; whether there is one is not known.
     """
     fetch(folder / LATEST)  # another machine may have gone on with it
     for name in (LATEST, BEFORE):
@@ -47,6 +52,8 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
         except FileNotFoundError:
             continue
         except (RuntimeError, EOFError, ValueError, OSError, UnpicklingError) as error:
+            if isinstance(error, OSError) and passes(error):
+                raise
             log.warning("%s cannot be used (%s); the trial goes on from further back", path, error)
             with suppress(OSError):  # or the next save would put it in place of a whole one
                 path.unlink()
@@ -56,7 +63,18 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
 def remove_checkpoints(folder: Path) -> None:
     """Removes what a trial that has ended no longer needs."""
     withdraw(folder / LATEST)
-    (folder / BEFORE).unlink(missing_ok=True)
+    for path in (folder / BEFORE, *folder.glob(HALF_WRITTEN)):
+        path.unlink(missing_ok=True)
+
+
+def remove_leftovers(study: Path, ended: Collection[str]) -> None:
+    """Removes what a process that was killed left in the folder of a study and nobody needs: files
+    half-written, and checkpoints of the trials that have `ended`."""
+    for path in (*study.glob(HALF_WRITTEN), *study.glob(f"trials/*/{HALF_WRITTEN}")):
+        path.unlink(missing_ok=True)
+    for folder in {path.parent for path in study.glob("trials/*/checkpoint*.pt")}:
+        if folder.name in ended:
+            remove_checkpoints(folder)
 
 
 def _read(path: Path) -> dict[str, Any]:

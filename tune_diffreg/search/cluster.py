@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from tune_diffreg.errors import InputError
+from tune_diffreg.search.memory import GIB, machine_memory
 from tune_diffreg.study import Study
 
 _PATIENCE_SECONDS = 5.0
@@ -20,6 +21,7 @@ _QUIET = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # the controller stops trials itself
     "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "0",
     "TUNE_GLOBAL_CHECKPOINT_S": "86400",  # Ray's snapshots are never read
+    "RAY_TRAIN_COUNT_PREEMPTION_AS_FAILURE": "1",  # else Ray would restart such trials itself
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 
@@ -34,7 +36,7 @@ def ray_cluster(address: str | None) -> Iterator[None]:
     os.environ.update(_QUIET)
     import ray
 
-    local = {} if address else {"include_dashboard": False}
+    local = {} if address else {"include_dashboard": False, "_memory": machine_memory()}
     try:
         # "local": not whatever cluster happens to run on this machine
         with _silent_stderr():
@@ -100,12 +102,18 @@ def concurrent_trials_here(study: Study) -> int:
     """
     import torch
 
-    held = _held(study, {"CPU": os.cpu_count() or 1, "GPU": torch.cuda.device_count()})
+    here = {
+        "CPU": os.cpu_count() or 1,
+        "GPU": torch.cuda.device_count(),
+        "memory": machine_memory(),
+    }
+    held = _held(study, here)
     if held < 1:
         resources = study.resources
+        memory = f" and {resources.memory:g} GiB of memory" if resources.memory else ""
         raise InputError(
-            f"resources: a trial needs {resources.cpu} CPU cores and {resources.gpu:g} GPUs, more "
-            "than this machine has"
+            f"resources: a trial needs {resources.cpu} CPU cores and {resources.gpu:g} GPUs"
+            f"{memory}, more than this machine has"
         )
     return _allowed(study, held)
 
@@ -129,8 +137,15 @@ def trial_slots(study: Study, address: str | None) -> Callable[[], int]:
     return lambda: _allowed(study, concurrent_trials(study) + _WAITING_TRIALS)
 
 
+def needs_of(study: Study) -> dict[str, float]:
+    """What a trial takes of a machine, in Ray's words; memory in bytes."""
+    resources = study.resources
+    needs = {"CPU": resources.cpu, "GPU": resources.gpu}
+    return needs if resources.memory is None else needs | {"memory": round(resources.memory * GIB)}
+
+
 def _held(study: Study, available: Mapping[str, float]) -> int:
-    needs = {"CPU": study.resources.cpu, "GPU": study.resources.gpu}
+    needs = needs_of(study)
     return min(int(available.get(kind, 0) / need) for kind, need in needs.items() if need)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tune_diffreg.results import Journal, StudyFolder, TrialRecord, read_journal
+from tune_diffreg.results import Journal, TrialRecord, read_journal
 from tune_diffreg.results.confirmation import (
     Repetition,
     apply_repetition,
@@ -26,13 +26,17 @@ class Confirmation:
     """Decides what is repeated. Made anew from the journal, it goes on where that ends.
 
     Args:
-        records: of the search, which is over.
+        journal: the search's, which is over.
+        records: of the search.
+
+    Raises:
+        StorageLost: as the coordinator's methods.
     """
 
     def __init__(
         self,
         study: Study,
-        folder: StudyFolder,
+        journal: Journal,
         records: Mapping[str, TrialRecord],
         listener: Listener,
     ) -> None:
@@ -40,8 +44,8 @@ class Confirmation:
         self._records = records
         self._listener = listener
         self.interrupted = False
-        self._journal = Journal(folder.journal)
-        self.runs: dict[str, Repetition] = repetitions(read_journal(folder.journal))
+        self._journal = journal
+        self.runs: dict[str, Repetition] = repetitions(read_journal(journal.path))
         self._to_continue = [run.id for run in self.runs.values() if run.state == "running"]
         self._to_start = [
             (trial, number)
@@ -91,21 +95,20 @@ class Confirmation:
         if self.runs[trial_id].state == "running":
             self._note("repeat_failed", run=trial_id, reason=reason)
 
+    def again(self, trial_id: str, reason: str) -> None:
+        """Has a repetition whose process ended before its time go on from its checkpoint."""
+        if self.runs[trial_id].state == "running":
+            self._to_continue.append(trial_id)
+            self._listener({"event": "repeat_again", "run": trial_id, "reason": reason})
+
     def progress(self, trial_id: str, images: int, **seen: Any) -> None:
         """Passes on that a repetition is alive, and what is `seen` of it; not in the journal."""
         self._listener({"event": "repeating", "run": trial_id, "images": images, **seen})
-
-    def lost(self, trial_id: str, reason: str) -> None:
-        """Passes on that the process of a repetition ended before its time; not in the journal."""
-        self._listener({"event": "repeat_again", "run": trial_id, "reason": reason})
 
     def interrupt(self) -> None:
         """Starts no more and stops each at its next sign of life."""
         self.interrupted = True
         self._listener({"event": "interrupt"})
-
-    def close(self) -> None:
-        self._journal.close()
 
     def _numbers(self) -> range:
         settings = self._study.confirmation

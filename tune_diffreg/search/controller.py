@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -17,12 +18,15 @@ from tune_diffreg.data.image_folder import Progress
 from tune_diffreg.diffusion import check_model
 from tune_diffreg.errors import InputError
 from tune_diffreg.evaluation import LEAST_IMAGES
+from tune_diffreg.files import check_writable
 from tune_diffreg.mirror import address_of, mirror_of
+from tune_diffreg.patience import Patience
 from tune_diffreg.results import (
     StudyFolder,
     final_state,
     read_journal,
     repetitions,
+    replay,
     summarize,
     versions,
     wall_seconds,
@@ -30,16 +34,15 @@ from tune_diffreg.results import (
 )
 from tune_diffreg.results.folder import REAL
 from tune_diffreg.results.summary import first_provenance
-from tune_diffreg.search.checkpoint import remove_checkpoints
-from tune_diffreg.search.cluster import ray_cluster, trial_slots
+from tune_diffreg.search.checkpoint import remove_checkpoints, remove_leftovers
+from tune_diffreg.search.cluster import needs_of, ray_cluster, trial_slots
+from tune_diffreg.search.conductor import Conductor
 from tune_diffreg.search.confirmation import Confirmation
 from tune_diffreg.search.coordinator import Coordinator, Listener
+from tune_diffreg.search.proposals import Proposals
 from tune_diffreg.search.sheets import save_sheet
 from tune_diffreg.search.trial import Materials, load_materials, materials_of
 from tune_diffreg.study import Study
-
-# How often a trial is started again after its process died before it counts as failed.
-_RESTARTS = 2
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,20 @@ class Preparation:
     materials: Materials
     provenance: dict[str, str]
     duplicates: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Session:
+    """What one process has to do of a study, where, and how long it waits for its storage.
+
+    Attributes:
+        address: of the Ray cluster; None is one of its own on this machine.
+    """
+
+    study: Study
+    folder: StudyFolder
+    patience: Patience
+    address: str | None = None
 
 
 def prepare(
@@ -81,56 +98,61 @@ def prepare(
     return Preparation(splits, materials, provenance, splits.duplicates())
 
 
-def run_search(
-    study: Study,
-    folder: StudyFolder,
-    preparation: Preparation,
-    listener: Listener,
-    address: str | None = None,
-) -> dict[str, Any]:
+def run_search(session: Session, preparation: Preparation, listener: Listener) -> dict[str, Any]:
     """Runs until all trials have ended or the process is interrupted; writes the results.
 
     Returns:
         The content of `summary.json`.
+
+    Raises:
+        StorageLost: what could be written is, and the study can be gone on with.
     """
-    folder.journal.touch()
-    save_sheet(preparation.splits.validation[:64], folder.root / REAL)
+    study, folder, patience = session.study, session.folder, session.patience
+    patience(folder.journal.touch)
+    patience(lambda: save_sheet(preparation.splits.validation[:64], folder.root / REAL))
     provenance = _same_origin(folder, preparation.provenance)
+    _remove_leftovers(folder)
     listener = _tidying(folder, listener)
-    coordinator = Coordinator(study, folder, listener)
+    coordinator = Coordinator(
+        study,
+        folder,
+        listener,
+        open_proposals=partial(Proposals, patiently=patience),
+        patiently=patience,
+    )
     coordinator.begin(provenance)
     finished = False
     try:
         if not coordinator.finished:
-            _run_on_ray(study, folder, preparation.materials, coordinator, address)
+            _run_on_ray(session, preparation.materials, coordinator)
         if coordinator.finished:
-            finished = _confirm(study, folder, preparation, coordinator, address)
+            finished = _confirm(session, preparation, coordinator)
+        if patience.lost is not None:
+            raise patience.lost
+    except BaseException:
+        patience.end()  # what is left to write is tried once
+        raise
     finally:
         coordinator.close(finished)
         records = coordinator.records
         state = final_state(records.values()) if finished else "interrupted"
         events = read_journal(folder.journal)
         summary = summarize(study, records, repetitions(events), state, wall_seconds(events))
-        write_results(folder, study, records, summary, provenance)
+        patience(lambda: write_results(folder, study, records, summary, provenance))
     return summary
 
 
-def _confirm(
-    study: Study,
-    folder: StudyFolder,
-    preparation: Preparation,
-    coordinator: Coordinator,
-    address: str | None,
-) -> bool:
+def _confirm(session: Session, preparation: Preparation, coordinator: Coordinator) -> bool:
     """Repeats finalists and baselines on fresh seeds; whether nothing is left to repeat."""
-    confirmation = Confirmation(study, folder, coordinator.records, coordinator.listener)
-    try:
-        if not confirmation.finished:
-            materials = materials_of(study, preparation.splits, folder.references, confirming=True)
-            _run_on_ray(study, folder, materials, confirmation, address)
-        return confirmation.finished
-    finally:
-        confirmation.close()
+    study, folder, patience = session.study, session.folder, session.patience
+    confirmation = Confirmation(
+        study, coordinator.journal, coordinator.records, coordinator.listener
+    )
+    if not confirmation.finished:
+        patience(lambda: check_writable(folder.root))
+        materials = materials_of(study, preparation.splits, folder.references, confirming=True)
+        _run_on_ray(session, materials, confirmation)
+    return confirmation.finished
 
 
 def _same_origin(folder: StudyFolder, now: dict[str, str]) -> dict[str, str]:
@@ -153,18 +175,18 @@ def _same_origin(folder: StudyFolder, now: dict[str, str]) -> dict[str, str]:
 
 
 def _run_on_ray(
-    study: Study,
-    folder: StudyFolder,
-    materials: Materials,
-    coordinator: Coordinator | Confirmation,
-    address: str | None,
+    session: Session, materials: Materials, coordinator: Coordinator | Confirmation
 ) -> None:
-    with ray_cluster(address), _scratch(folder) as scratch:
+    study, folder, patience = session.study, session.folder, session.patience
+    patience(lambda: check_writable(folder.root))  # Ray writes a little there at its start
+    with ray_cluster(session.address), _scratch(folder) as scratch:
         from ray import tune
 
         from tune_diffreg.search.actor import Shared, TrialActor
         from tune_diffreg.search.adapters import CoordinatedScheduler, CoordinatedSearcher
+        from tune_diffreg.search.processes import Watch, cause_of_death, deaths_of_all_kinds
 
+        conductor = Conductor(coordinator, patience, study.resources, cause_of_death)
         confirming = isinstance(coordinator, Confirmation)
         rungs = (study.training.images,) if confirming else study.rungs()
         shared = Shared(
@@ -176,15 +198,15 @@ def _run_on_ray(
             keeps_models=not confirming,
         )
         trainable = tune.with_resources(
-            tune.with_parameters(TrialActor, shared=shared), study.resources.model_dump()
+            tune.with_parameters(TrialActor, shared=shared), needs_of(study)
         )
         # With a searcher of one's own, Ray starts one actor at a time unless told otherwise.
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(study.search.trials)
         tuner = tune.Tuner(
             trainable,
             tune_config=tune.TuneConfig(
-                search_alg=CoordinatedSearcher(coordinator, trial_slots(study, address)),
-                scheduler=CoordinatedScheduler(coordinator),
+                search_alg=CoordinatedSearcher(conductor, trial_slots(study, session.address)),
+                scheduler=CoordinatedScheduler(conductor),
                 num_samples=-1,  # the searcher says when it is finished
                 reuse_actors=True,
             ),
@@ -192,10 +214,10 @@ def _run_on_ray(
                 name=study.name,
                 **scratch,
                 verbose=0,
-                failure_config=tune.FailureConfig(max_failures=_RESTARTS),
+                callbacks=[Watch(conductor)],
             ),
         )
-        with _graceful_signals(coordinator.interrupt):  # after Ray has set its own
+        with deaths_of_all_kinds(), _graceful_signals(conductor.interrupt):  # after Ray's own
             tuner.fit()
 
 
@@ -217,6 +239,17 @@ def _scratch(folder: StudyFolder) -> Iterator[dict[str, Any]]:
     finally:
         with suppress(OSError):
             files.delete_dir(there)
+
+
+def _remove_leftovers(folder: StudyFolder) -> None:
+    """Tidies up after a session that was killed."""
+    events = read_journal(folder.journal)
+    trials = replay(events).values()
+    runs = repetitions(events).values()
+    ended = {trial.id for trial in trials if trial.ended}
+    ended |= {run.id for run in runs if run.state != "running"}
+    with suppress(OSError):  # what stays costs space and nothing else
+        remove_leftovers(folder.root, ended)
 
 
 def _tidying(folder: StudyFolder, listener: Listener) -> Listener:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tune_diffreg.mirror import publish_growth
+from tune_diffreg.patience import Patiently, at_once
 from tune_diffreg.results import (
     Journal,
     StudyFolder,
@@ -52,25 +53,31 @@ class Coordinator:
     Args:
         clock: seconds since any fixed moment; counts against `search.hours`.
         open_proposals: makes the proposals from the study, their file, and the claimed numbers.
+        patiently: writes again while the storage cannot be written.
 
     Raises:
         InputError: `search.warm_start` cannot be used.
+        StorageLost: by all methods that decide. The decision has not been made; a coordinator
+            made from the journal later makes it again, and this one must not be asked any more.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         study: Study,
         folder: StudyFolder,
         listener: Listener,
         clock: Callable[[], float] = time.monotonic,
         open_proposals: Callable[[Study, Path, set[int]], Proposals] = Proposals,
+        *,
+        patiently: Patiently = at_once,
     ) -> None:
         self._study = study
         self._rungs = study.rungs()
         self.listener = listener
         self.interrupted = False
         self._optuna_file = folder.proposals
-        self._journal = Journal(folder.journal)
+        self._patiently = patiently
+        self.journal = Journal(folder.journal, patiently)
         events = read_journal(folder.journal)
         self.records = replay(events)
         self._running = {r.id: r for r in self.records.values() if r.state == "running"}
@@ -158,16 +165,21 @@ class Coordinator:
             self._end(record, "failed", reason)
             self._give_up_hopeless()
 
+    def again(self, trial_id: str, reason: str) -> None:
+        """Has a trial whose process ended before its time go on from its checkpoint, next of all.
+
+        No decision, so not in the journal.
+        """
+        if self.records[trial_id].state == "running":
+            self._to_continue.append(trial_id)
+            self.listener({"event": "again", "trial": trial_id, "reason": reason})
+
     def progress(self, trial_id: str, images: int, **seen: Any) -> None:
         """Passes on that a trial is alive, and what is `seen` of it.
 
         No decision, so not in the journal.
         """
         self.listener({"event": "progress", "trial": trial_id, "images": images, **seen})
-
-    def lost(self, trial_id: str, reason: str) -> None:
-        """Passes on that the process of a trial ended before its time; not in the journal."""
-        self.listener({"event": "again", "trial": trial_id, "reason": reason})
 
     def interrupt(self) -> None:
         """Starts no more trials and stops each running one at its next sign of life.
@@ -180,7 +192,6 @@ class Coordinator:
     def close(self, finished: bool) -> None:
         """Notes that the session ends, and whether the study does."""
         self._note("stop", finished=finished)
-        self._journal.close()
 
     @property
     def _all_started(self) -> bool:
@@ -285,8 +296,8 @@ class Coordinator:
 
     def _note(self, event: str, **content: Any) -> None:
         self._proposals.save()  # no later than the decision that rests on them
-        publish_growth(self._optuna_file)
-        written = self._journal.append(event, **content)
+        self._patiently(lambda: publish_growth(self._optuna_file))
+        written = self.journal.append(event, **content)
         apply(self.records, written)
         self.listener(written)
 

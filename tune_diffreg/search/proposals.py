@@ -22,6 +22,7 @@ from optuna.distributions import (
 )
 from optuna.trial import TrialState
 
+from tune_diffreg.patience import Patiently, at_once
 from tune_diffreg.search.samplers import build_sampler
 from tune_diffreg.search.storage import open_storage
 from tune_diffreg.search.tpe import Past
@@ -52,14 +53,21 @@ class Proposals:
         path: file of Optuna's study; None keeps it in memory alone.
         claimed: numbers of the proposals that trials were started with. One that was asked for
             and never started (the process died in between) is handed out again first.
+        patiently: writes again while the storage cannot be written.
     """
 
-    def __init__(self, study: Study, path: Path | None, claimed: set[int]) -> None:
+    def __init__(
+        self,
+        study: Study,
+        path: Path | None,
+        claimed: set[int],
+        patiently: Patiently = at_once,
+    ) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._study = study
         self._order = tuple(study.search_order())
         self._distributions = {p: to_optuna(p, d) for p, d in study.search.space.items()}
-        self._storage = None if path is None else open_storage(path)
+        self._storage = None if path is None else open_storage(path, patiently)
         self._optuna = optuna.create_study(
             storage=self._storage, study_name=study.name, load_if_exists=True
         )

@@ -13,6 +13,8 @@ from typing import Any
 
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock, JournalStorage
 
+from tune_diffreg.files import append, append_durably
+from tune_diffreg.patience import Patiently, at_once
 from tune_diffreg.results.journal import cut_torn_line
 
 
@@ -23,29 +25,47 @@ class ProposalStorage(JournalStorage):
     What a trial reports and how it ends is in that journal already and is told again from there.
     """
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(OptunaFile(str(path), lock_obj=_FolderIsLocked(str(path))))
-        self._path = path
+    def __init__(self, path: Path, patiently: Patiently) -> None:
+        self._file = OptunaFile(path, patiently)
+        super().__init__(self._file)
 
     def sync(self) -> None:
         """Returns once all operations are on the disk."""
-        with self._path.open("rb") as file:
-            os.fsync(file.fileno())
+        self._file.sync()
 
 
-def open_storage(path: Path) -> ProposalStorage:
-    """Opens or makes the file, to write to it; one process at a time, as for the study's folder."""
-    cut_torn_line(path)
-    return ProposalStorage(path)
+def open_storage(path: Path, patiently: Patiently = at_once) -> ProposalStorage:
+    """Opens or makes the file, to write to it; one process at a time, as for the study's folder.
+
+    Args:
+        patiently: writes again while the storage cannot be written.
+    """
+    return ProposalStorage(path, patiently)
 
 
 class OptunaFile(JournalFileBackend):
-    """Appends without waiting for the disk."""
+    """Appends operations whole or not at all, and without waiting for the disk."""
+
+    def __init__(self, path: Path, patiently: Patiently) -> None:
+        self._path = path
+        self._patiently = patiently
+        self._synced = self._end = patiently(lambda: cut_torn_line(path))
+        self._unsynced = b""
+        super().__init__(str(path), lock_obj=_FolderIsLocked(str(path)))
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        lines = (json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
-        with Path(self._file_path).open("ab") as file:
-            file.write("".join(lines).encode())
+        lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs).encode()
+        self._end = self._patiently(lambda: append(self._path, self._end, lines))
+        self._unsynced += lines
+
+    def sync(self) -> None:
+        """Returns once all is on the disk; a disk that lost some of it is given it once more."""
+        try:
+            with self._path.open("rb") as file:
+                os.fsync(file.fileno())
+        except OSError:
+            self._patiently(lambda: append_durably(self._path, self._synced, self._unsynced))
+        self._synced, self._unsynced = self._end, b""
 
 
 class _FolderIsLocked(JournalFileOpenLock):

@@ -102,6 +102,23 @@ class Confirmation(Settings):
 class Resources(Settings):
     cpu: int = Field(1, ge=1, le=1024, description="CPU cores of a trial, and its torch threads")
     gpu: float = Field(0.0, ge=0, le=1, description="GPU share of a trial")
+    memory: Annotated[float, Field(gt=0)] | None = Field(
+        None,
+        description="GiB of a machine's memory of a trial: no more trials run on a machine than it "
+        "holds, and one that takes more fails; null: what there is",
+    )
+    hang_seconds: Annotated[float, Field(gt=0)] | None = Field(
+        None,
+        description="longest time without a sign of life from a trial, before its process is ended "
+        "and it goes on from its checkpoint; one is due every 5 seconds, but none while it scores "
+        "or compiles; null: none is too long",
+    )
+    storage_seconds: float = Field(
+        600.0,
+        ge=0,
+        description="how long a study waits while its storage cannot be written (full, read-only, "
+        "not answering) before it ends as interrupted",
+    )
 
 
 class Tracking(Settings):

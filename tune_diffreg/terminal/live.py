@@ -20,6 +20,8 @@ from tune_diffreg.study import Study
 from tune_diffreg.terminal.board import Board
 from tune_diffreg.words import duration, knob, score, score_name, setting
 
+# Events that leave a line above the live display.
+_KEPT = ("end", "repeated", "repeat_failed", "interrupt", "storage", "again", "repeat_again")
 _ROWS = 12  # of running trials; a cluster has more than a screen
 
 
@@ -92,7 +94,7 @@ class LiveDisplay:
     def __call__(self, event: Event) -> None:
         with self._lock:
             self._board.note(event)
-        if event["event"] in ("end", "repeated", "repeat_failed", "interrupt"):
+        if event["event"] in _KEPT:
             self._live.console.print(line(self._board, event))
 
     def _render(self) -> RenderableType:
@@ -197,6 +199,19 @@ def _interrupted(*_: Any) -> str:
     return "Stopping at the trials' next sign of life; Ctrl-C again stops at once."
 
 
+def _again(board: Board, event: Event) -> str:
+    return f"{board.records[event['trial']].label} goes on from its checkpoint: {event['reason']}"
+
+
+def _repeat_again(board: Board, event: Event) -> str:
+    return f"{_repetition(board, event)} goes on from its checkpoint: {event['reason']}"
+
+
+def _storage(_: Board, event: Event) -> str:
+    sentence: str = event["sentence"]
+    return sentence
+
+
 def _ended(board: Board, event: Event) -> str:
     record = board.records[event["trial"]]
     if record.state == "failed":
@@ -228,6 +243,9 @@ _LINES: dict[str, Callable[[Board, Event], str | None]] = {
     "report": _reported,
     "promote": _promoted,
     "interrupt": _interrupted,
+    "storage": _storage,
+    "again": _again,
+    "repeat_again": _repeat_again,
     "end": _ended,
     "repeat": _repeating,
     "repeated": _repeated,

@@ -79,9 +79,7 @@ class Spool:
     def refuse(self, run: str, what: str, reason: str) -> None:
         """Sets aside what MLflow refuses, once."""
         if (run, what) not in self._known_refusals():
-            journal = Journal(self.refusals)
-            journal.append("refused", run=run, what=what, reason=reason)
-            journal.close()
+            Journal(self.refusals).append("refused", run=run, what=what, reason=reason)
             self._known_refusals().add((run, what))
 
     def refused(self) -> int:

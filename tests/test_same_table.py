@@ -18,7 +18,7 @@ from ray.core.generated.autoscaler_pb2 import DrainNodeReason
 from tests.conftest import run_cli, tiny_run
 from tests.test_faults import actors, children, journal, records, reports, start, wait_for
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 # One trial at a time, so that the order of decisions is fixed.
 ALONE = [

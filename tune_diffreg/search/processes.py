@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ from ray.tune.execution import tune_controller
 from ray.tune.experiment import Trial
 
 from tune_diffreg.search.conductor import Conductor, Death
+
+log = logging.getLogger(__name__)
 
 # How often it is looked for machines that are about to be taken away. Clouds give 30 seconds.
 _LOOK_SECONDS = 3.0
@@ -42,8 +45,12 @@ class Watch(Callback):
         if now < self._next_look:
             return
         self._next_look = now + _LOOK_SECONDS
-        self._conductor.settle()
-        going = state.get_draining_nodes()
+        try:
+            self._conductor.settle()
+            going = state.get_draining_nodes()
+        except Exception:  # Ray's control store does not answer; Ray itself deals with that
+            log.warning("machines could not be asked about", exc_info=True)
+            return
         for actor in _actors_of(self._conductor.called_away(going), trials):
             actor.leave.remote()
 

@@ -222,7 +222,9 @@ def test_an_export_is_not_written_over_something(finished: Path, exported: Path)
 def test_training_the_export_repeats_the_score_to_the_last_bit(
     exported: Path, summary: dict, tmp_path: Path
 ) -> None:
-    done = run_cli("train", exported / "best.yaml", "--output", tmp_path / "again", "--json")
+    done = run_cli(
+        "train", exported / "best.yaml", "--output", tmp_path / "again", "--json", cwd=tmp_path
+    )
     assert done.returncode == 0, done.stderr
     scores = json.loads(done.stdout)
     assert scores["fd_digits_cnn"] == summary["best"]["value"]

@@ -136,6 +136,7 @@ def test_a_trial_goes_on_when_its_process_is_killed(tmp_path: Path) -> None:
     actors(running)[0].kill()
     screen, _ = running.communicate(timeout=200)
     assert running.returncode == 0, screen
+    assert "Traceback" not in screen
     assert {record.state for record in records(tmp_path).values()} <= {"complete", "pruned"}
     for record in records(tmp_path).values():
         images = [report.images for report in record.reports]

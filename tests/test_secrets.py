@@ -33,8 +33,8 @@ SECRET = "hunter2-of-the-team"
         (f"https://h/a?sig={SECRET}", "https://h/a?sig=***"),
         (f"s3://b/a?secret_key={SECRET}", "s3://b/a?secret_key=***"),
         (f"AccountName=a;AccountKey={SECRET}==;x", "AccountName=a;AccountKey=***;x"),
-        (f"aws_secret_access_key='{SECRET}'", "aws_secret_access_key=***"),
-        (f'{{"password": "{SECRET}", "a": 1}}', '{"password": ***, "a": 1}'),
+        (f"aws_secret_access_key='{SECRET}'", "aws_secret_access_key='***'"),
+        (f'{{"password": "{SECRET}", "a": 1}}', '{"password": "***", "a": 1}'),
         (f"Authorization: Bearer {SECRET}", "Authorization: Bearer ***"),
     ],
 )

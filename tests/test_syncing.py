@@ -52,7 +52,8 @@ def test_a_study_in_which_all_trials_failed_is_delivered(command: Command, tmp_p
     while (assignment := subject.next_trial()) is not None:
         subject.fail(assignment.trial_id, "no luck \0 \udc80 at all")
     subject.close(subject.finished)
-    assert command("sync", "digits", "--storage", tmp_path)[0] == 0
+    status, printed = command("sync", "digits", "--storage", tmp_path)
+    assert status == 0, printed
     runs = contents(local_uri(tmp_path), "digits").values()
     assert [run["status"] for run in runs] == ["FAILED"] * 3
     reasons = {run["tags"]["reason"] for run in runs if "reason" in run["tags"]}

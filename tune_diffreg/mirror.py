@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from tune_diffreg.errors import InputError
 from tune_diffreg.json_text import parse_json
@@ -43,7 +43,7 @@ def storage_at(address: str) -> Path:
     Raises:
         InputError: nothing can be reached there, or the address holds credentials.
     """
-    parts = urlsplit(address)
+    parts = split_address("--storage", address)
     if not parts.scheme:
         return Path(address)
     if parts.scheme == "file":
@@ -60,6 +60,18 @@ def storage_at(address: str) -> Path:
     mirror.check()
     (copy / _MARK).write_text(address)
     return copy
+
+
+def split_address(option: str, address: str) -> SplitResult:
+    """The parts of an address; of a path it is the path alone.
+
+    Raises:
+        InputError: it is none.
+    """
+    try:
+        return urlsplit(address)
+    except ValueError as error:  # brackets that are no IPv6 address
+        raise InputError(f"{option} {address}: is no address ({error})") from None
 
 
 def address_of(storage: Path) -> str:

@@ -11,6 +11,8 @@ MASK = "***"
 _LEAST_LENGTH = 6
 """Of a variable's value that is looked for in texts: a shorter one is part of too many words."""
 
+_PASSES = 4
+
 # user:password@ of an address, of which a path has but one slash left. A password may hold slashes,
 # as addresses of databases allow; digits and a slash after the colon are a port.
 _USER = re.compile(
@@ -21,7 +23,7 @@ _WORD = (
     r"(?:[\w.-]*[._-])?(?:password|passwd|pwd|secret|token|signature|credentials?|"
     r"(?:access|account|api|auth|secret|shared|signing|storage)_?key)"
 )
-_VALUE = r"(?:'[^']*'|\"[^\"]*\"|[^\s&;,'\"<>]+)"
+_VALUE = r"(?:(?P<quote>['\"]).*?(?P=quote)|[^\s&;,'\"<>]+)"
 # token=... anywhere, key=... and sig=... in a query alone, "password": "..." in JSON.
 _PARAMETER = re.compile(
     rf"(?P<name>\b{_WORD}=|[?&;](?:key|sig)=|[\"']{_WORD}[\"']:\s*){_VALUE}", re.IGNORECASE
@@ -60,9 +62,11 @@ def masked(text: str, environment: Mapping[str, str] | None = None) -> str:
     """
     for secret in _secrets(os.environ if environment is None else environment):
         text = text.replace(secret, MASK)
-    text = _USER.sub(rf"\g<scheme>{MASK}@", text)
-    text = _PARAMETER.sub(rf"\g<name>{MASK}", text)
-    return _HEADER.sub(rf"\g<name>{MASK}", text)
+    for _ in range(_PASSES):  # what is masked may show what else there is
+        text = _USER.sub(rf"\g<scheme>{MASK}@", text)
+        text = _PARAMETER.sub(rf"\g<name>\g<quote>{MASK}\g<quote>", text)
+        text = _HEADER.sub(rf"\g<name>{MASK}", text)
+    return text
 
 
 def plain_line(text: str) -> str:

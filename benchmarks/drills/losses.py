@@ -22,7 +22,11 @@ KINDS_OF_LOSS = (
 _TIMES = ["seconds"]
 """Columns of trials.csv that no two runs share."""
 
-_ON_THE_SCREEN = re.compile(r"Traceback \(most recent|Check failed|Fatal Python error|core dumped")
+# The second line is what a traceback ends with.
+_ON_THE_SCREEN = re.compile(
+    r"Traceback \(most recent call last\):\n(?:[ \t].*\n|\n)*(?P<error>.*)"
+    r"|.*(?:Check failed|Fatal Python error|core dumped).*"
+)
 _HALF_WRITTEN = ("**/.*.tmp", "**/.ray", "trials/*/checkpoint*")
 
 Found = Iterator[str]
@@ -68,7 +72,7 @@ def losses(scene: Scene, right: Comparison) -> dict[str, list[str]]:
             if status not in expected
         ),
         "leftovers": (f"{path.relative_to(folder.root)} is left" for path in left),
-        "tracebacks": (x for screen in scene.screens for x in _ON_THE_SCREEN.findall(screen)),
+        "tracebacks": (x for screen in scene.screens for x in _tracebacks(screen)),
     }  # fmt: skip
     return {kind: list(found[kind]) for kind in KINDS_OF_LOSS}
 
@@ -146,3 +150,8 @@ def _sheets(folder: StudyFolder, straight: StudyFolder, trial: str) -> Found:
         mine, other = folder.trial(trial) / sheet, straight.trial(trial) / sheet
         if not mine.exists() or mine.read_bytes() != other.read_bytes():
             yield f"{trial}/{sheet} is missing or another"
+
+
+def _tracebacks(screen: str) -> Found:
+    for found in _ON_THE_SCREEN.finditer(screen):
+        yield f"on the screen: {(found['error'] or found[0]).strip()[:200]}"

@@ -46,6 +46,15 @@ def test_a_value_that_is_no_number_never_enters_the_journal(tmp_path: Path) -> N
     assert read_journal(tmp_path / "journal.jsonl") == []
 
 
+def test_half_a_character_is_written_as_one_that_can_be_read(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.jsonl")
+    written = journal.append(
+        "end", trial="t0", state="failed", reason="no \udc80, µ and \U0001f600"
+    )
+    assert written["reason"] == "no ?, µ and \U0001f600"
+    assert read_journal(tmp_path / "journal.jsonl") == [written]
+
+
 def test_a_missing_journal_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="journal is missing"):
         read_journal(tmp_path / "journal.jsonl")

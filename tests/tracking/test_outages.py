@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from tests.conftest import Command, run_cli, tiny_study
+from tests.conftest import Command, tiny_study
 from tests.search.test_coordinator import coordinator, play, scores
 from tests.test_faults import records, reports, start, wait_for
 from tests.tracking.contents import by_name, contents
@@ -181,11 +181,11 @@ def test_a_value_that_is_refused_holds_nothing_up(
 
 
 def test_a_study_whose_server_dies_ends_normally_and_is_delivered_later(
-    server: Server, tmp_path: Path
+    server: Server, command: Command, tmp_path: Path
 ) -> None:
     """The whole thing, on Ray: with results and the model."""
     storage = tmp_path / "runs"
-    running = start(storage, "search.trials=3", f"tracking.uri='{server.uri}'")
+    running = start(storage, "search.trials=2", f"tracking.uri='{server.uri}'")
     wait_for(storage, lambda events: reports(events) >= 1)
     server.kill()
     screen, _ = running.communicate(timeout=200)
@@ -194,15 +194,15 @@ def test_a_study_whose_server_dies_ends_normally_and_is_delivered_later(
     assert {record.state for record in records(storage).values()} <= {"complete", "pruned"}
 
     server.start()
-    done = run_cli("sync", "digits", "--storage", storage)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.endswith(" records delivered, none waits\n")
+    status, printed = command("sync", "digits", "--storage", storage)
+    assert status == 0, printed
+    assert printed.endswith(" records delivered, none waits\n")
     client, once = MlflowClient(server.uri), server.contents("digits")
     champion = client.get_model_version_by_alias("digits", "champion")
     states = {r["tags"]["trial_id"]: r["tags"]["trial_state"] for r in once.values()
               if "trial_id" in r["tags"]}  # fmt: skip
     assert states == {record.id: record.state for record in records(storage).values()}
-    done = run_cli("sync", "digits", "--storage", storage)
-    assert done.stdout == "digits: 0 records delivered, none waits\n", done.stderr
+    again = command("sync", "digits", "--storage", storage)
+    assert again == (0, "digits: 0 records delivered, none waits\n")
     assert server.contents("digits") == once
     assert client.get_model_version_by_alias("digits", "champion").version == champion.version

@@ -36,7 +36,6 @@ def history(tmp_path: Path) -> Path:
         journal.append("scored", images=images + 640, seconds=2.0, scores=scores(50))
         journal.append("stopped", images=images + 640)
     journal.append("complete", images=1280)
-    journal.close()
     return path
 
 

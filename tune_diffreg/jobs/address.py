@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import socket
 from pathlib import PurePosixPath
-from urllib.parse import urlsplit
 
 from tune_diffreg.errors import InputError
+from tune_diffreg.mirror import split_address
 from tune_diffreg.secrets import holds_credentials
 
 _PORTS = {"http": 80, "https": 443}
@@ -20,7 +20,7 @@ def is_jobs_address(address: str | None) -> bool:
 
 def require_jobs_address(address: str) -> None:
     """Raises InputError where `address` is none of a Jobs API, or nothing is there."""
-    parts = urlsplit(address)
+    parts = split_address("--address", address)
     try:
         host, port = parts.hostname, parts.port or _PORTS.get(parts.scheme)
     except ValueError:  # a port that is no number
@@ -49,7 +49,7 @@ def storage_options(storage: str | None) -> list[str]:
     """
     if storage is None:
         return []
-    parts = urlsplit(storage)
+    parts = split_address("--storage", storage)
     if holds_credentials(storage):
         raise InputError(
             f"--storage {parts.scheme}://...: an address holds no credentials; give the machines "

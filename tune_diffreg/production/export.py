@@ -67,16 +67,8 @@ def fill(folder: Path, job: Job) -> None:
 
 def _fill(folder: Path, best: Best, source: Path) -> None:
     """An export of the averaged weights and the sheets that lie in `source`."""
-    weights = source / MODEL
     model = build_model(best.config.model, best.config.training.seed)
-    try:
-        model.load_state_dict(load_file(weights))
-    except RuntimeError:
-        raise InputError(
-            f"{weights}: does not fit the model that best.yaml describes; has its factory changed?"
-        ) from None
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{weights}: cannot be used ({str(error).splitlines()[0]})") from None
+    load_weights(model, source / MODEL)
     content = best.model_dump(mode="json", by_alias=True)
     write_atomically(folder / "best.yaml", to_yaml(content))
     write_atomically(folder / "README.md", model_card(best, isinstance(model, UNet2DModel)))
@@ -84,6 +76,23 @@ def _fill(folder: Path, best: Best, source: Path) -> None:
     for sheet in (source / SAMPLES, source / PAIRS):
         if sheet.exists():
             shutil.copyfile(sheet, folder / sheet.name)
+
+
+def load_weights(model: nn.Module, weights: Path) -> None:
+    """Gives `model` the weights in a safetensors file.
+
+    Raises:
+        InputError: the file is missing, damaged, or of another model.
+    """
+    try:
+        model.load_state_dict(load_file(weights))
+    except RuntimeError:
+        raise InputError(
+            f"{weights}: does not fit the model that best.yaml describes; has its factory changed?"
+        ) from None
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise InputError(f"{weights}: cannot be used ({reason})") from None
 
 
 def _best(folder: StudyFolder) -> Best:

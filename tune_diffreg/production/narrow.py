@@ -64,10 +64,15 @@ def narrow(best: Best, file: Path, train: int | None, images: int | None) -> Stu
 
 
 def _about(distribution: Distribution, value: Any) -> Distribution | None:
-    """A quarter of the range about the value, on the scale that was searched; None for choices."""
-    if distribution.choices is not None or value is None:
+    """A quarter of the range about the value, on the scale that was searched.
+
+    None for choices, and for a baseline's value outside the range.
+    """
+    if distribution.choices is not None or not isinstance(value, int | float):
         return None
     assert distribution.low is not None and distribution.high is not None
+    if not distribution.low <= value <= distribution.high:
+        return None
     forward, back = (math.log, math.exp) if distribution.log else (float, float)
     low, high, at = (forward(x) for x in (distribution.low, distribution.high, value))
     reach = _SHARE * (high - low) / 2

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
+from typing_extensions import TypedDict
 
 from tune_diffreg.errors import InputError, explain
 from tune_diffreg.study import (
@@ -19,6 +27,7 @@ from tune_diffreg.study import (
     read_yaml,
 )
 from tune_diffreg.study.sections import Name, Settings
+from tune_diffreg.study.space import require_setting
 from tune_diffreg.study.study import Resources
 
 
@@ -39,6 +48,43 @@ class Searched(Settings):
     objective: Objective
     halving: Halving | None = None
 
+    @model_validator(mode="after")
+    def _of_settings(self) -> Self:
+        for path in self.space:
+            require_setting(TrialConfig, path)
+        return self
+
+
+class Interval(TypedDict):
+    """A mean and its 95 % interval; without ends where there was one value."""
+
+    __pydantic_config__ = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)  # type: ignore[misc]
+    mean: float
+    low: float | None
+    high: float | None
+
+
+class Confirmed(TypedDict):
+    """What is read of `confirmation`; it says more."""
+
+    __pydantic_config__ = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)  # type: ignore[misc]
+    split: str
+    seeds: int
+    scores: dict[str, Interval]
+    improves: bool
+    best_baseline: str | None
+
+
+def _require_confirmed(value: dict[str, Any]) -> dict[str, Any]:
+    try:
+        _CONFIRMED.validate_python(value)
+    except ValidationError as error:
+        raise ValueError(explain(error)) from None
+    return value
+
+
+_CONFIRMED = TypeAdapter(Confirmed)
+
 
 class Best(Settings):
     """A configuration with its result and where it comes from."""
@@ -51,7 +97,7 @@ class Best(Settings):
     resources: Resources
     provenance: dict[str, Any]
     search: Searched | None = None
-    confirmation: dict[str, Any] | None = None
+    confirmation: Annotated[dict[str, Any], AfterValidator(_require_confirmed)] | None = None
 
 
 def with_settings(best: Best, file: Path, settings: Iterable[str]) -> Best:

@@ -42,12 +42,14 @@ class Journal:
         self._end = patiently(lambda: cut_torn_line(path))
 
     def append(self, event: str, **content: Any) -> Event:
-        """Writes one event and returns it once it is on the disk."""
+        """Writes one event and returns it, as it will be read, once it is on the disk."""
         record: Event = {"event": event, "time": round(_now(), 3), **content}
-        line = json.dumps(record, allow_nan=False).encode() + b"\n"
+        # Half a character, as the name of a file may hold, must not make all of it unreadable.
+        text = json.dumps(record, allow_nan=False, ensure_ascii=False)
+        line = text.encode(errors="replace") + b"\n"
         self._end = self._patiently(lambda: append_durably(self.path, self._end, line))
         self._patiently(lambda: publish_growth(self.path))
-        return record
+        return json.loads(line)  # type: ignore[no-any-return]
 
 
 def cut_torn_line(path: Path) -> int:

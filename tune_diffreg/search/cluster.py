@@ -36,6 +36,7 @@ def ray_cluster(address: str | None) -> Iterator[None]:
     os.environ.update(_QUIET)
     import ray
 
+    _log_with_the_others(logging.getLogger("ray"))
     local = {} if address else {"include_dashboard": False, "_memory": machine_memory()}
     try:
         # "local": not whatever cluster happens to run on this machine
@@ -43,7 +44,7 @@ def ray_cluster(address: str | None) -> Iterator[None]:
             ray.init(
                 address=address or "local",
                 log_to_driver=False,
-                logging_level=logging.ERROR,
+                configure_logging=False,
                 **local,
             )
     except (ConnectionError, ValueError, RuntimeError) as error:
@@ -54,6 +55,13 @@ def ray_cluster(address: str | None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _log_with_the_others(logger: logging.Logger) -> None:
+    """Ray has a handler of its own, to the screen, where it says at length how a trial died."""
+    logger.handlers.clear()
+    logger.propagate = True
+    logger.setLevel(logging.ERROR)
 
 
 @contextmanager

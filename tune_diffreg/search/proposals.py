@@ -19,12 +19,13 @@ from optuna.distributions import (
     CategoricalDistribution,
     FloatDistribution,
     IntDistribution,
+    check_distribution_compatibility,
 )
 from optuna.trial import TrialState
 
 from tune_diffreg.patience import Patiently, at_once
 from tune_diffreg.search.samplers import build_sampler
-from tune_diffreg.search.storage import open_storage
+from tune_diffreg.search.storage import damage_told, open_storage
 from tune_diffreg.search.tpe import Past
 from tune_diffreg.study import Distribution, Study, TrialConfig
 from tune_diffreg.study.space import outside, takes_float
@@ -68,11 +69,15 @@ class Proposals:
         self._order = tuple(study.search_order())
         self._distributions = {p: to_optuna(p, d) for p, d in study.search.space.items()}
         self._storage = None if path is None else open_storage(path, patiently)
-        self._optuna = optuna.create_study(
-            storage=self._storage, study_name=study.name, load_if_exists=True
-        )
+        with damage_told(path):
+            self._optuna = optuna.create_study(
+                storage=self._storage, study_name=study.name, load_if_exists=True
+            )
+            known = self._optuna.get_trials(deepcopy=False)
+            for trial in known:
+                for setting, distribution in trial.distributions.items():
+                    check_distribution_compatibility(self._distributions[setting], distribution)
         self._unsaved = True
-        known = self._optuna.get_trials(deepcopy=False)
         self._count = len(known)
         self._sources = {t.user_attrs[_SOURCE] for t in known if _SOURCE in t.user_attrs}
         self._open: dict[int, optuna.trial.Trial] = {}

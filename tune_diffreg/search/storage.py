@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock, JournalStorage
 
+from tune_diffreg.errors import InputError, WorkFailed
+from tune_diffreg.factory import in_a_line
 from tune_diffreg.files import append, append_durably
 from tune_diffreg.patience import Patiently, at_once
 from tune_diffreg.results.journal import cut_torn_line
@@ -39,8 +43,27 @@ def open_storage(path: Path, patiently: Patiently = at_once) -> ProposalStorage:
 
     Args:
         patiently: writes again while the storage cannot be written.
+
+    Raises:
+        InputError: it is damaged.
     """
-    return ProposalStorage(path, patiently)
+    with damage_told(path):
+        return ProposalStorage(path, patiently)
+
+
+@contextmanager
+def damage_told(path: Path | None) -> Iterator[None]:
+    """Says in a sentence what Optuna raises on reading what it did not write.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    try:
+        yield
+    except (InputError, WorkFailed, OSError):
+        raise
+    except Exception as error:  # of whatever kind
+        raise InputError(f"{path}: is damaged ({in_a_line(error)[:200]})") from None
 
 
 class OptunaFile(JournalFileBackend):

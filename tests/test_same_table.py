@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -169,20 +170,29 @@ def test_a_trial_whose_process_dies_each_time_fails_alone(tmp_path: Path) -> Non
 
 EATER = """
 import torch
+from torch import nn
+from tune_diffreg.diffusion import Branch
 
-class Eater(torch.nn.Module):
+class Eater(nn.Module):
     def __init__(self, mebibytes):
         super().__init__()
-        self.layer = torch.nn.Conv2d(1, 1, 3, padding=1)
+        self.time = nn.Linear(1, 1)
+        self.branch = nn.Sequential(
+            nn.Conv2d(1, 8, 3, padding=1), nn.SiLU(), nn.Conv2d(8, 1, 3, padding=1)
+        )
         self.mebibytes, self.eaten = mebibytes, []
 
     def forward(self, images, timesteps):
         if self.training and self.mebibytes:
             self.eaten.append(torch.ones(self.mebibytes * 2**18))
-        return self.layer(images)
+        level = self.time(timesteps[:, None] / 1000)
+        return images + self.branch(images + level[:, :, None, None])
 
     def residual_branches(self):
-        return []
+        return [Branch(self.branch[2], dropout=self.branch[1])]
+
+    def noise_embeddings(self):
+        return [self.time]
 
 def eater(in_channels, sample_size, mebibytes=0):
     return Eater(mebibytes)
@@ -221,7 +231,7 @@ def test_a_trial_that_ray_ends_for_want_of_memory_fails_alone(
     if allowed > 0.9:
         pytest.skip("too little memory is free on this machine")
     monkeypatch.setenv("RAY_memory_usage_threshold", f"{allowed:.3f}")
-    ended(eating(tmp_path, 100))
+    ended(eating(tmp_path, 50))
     hungry, other = records(tmp_path).values()
     assert hungry.state == "failed"
     assert (hungry.reason or "").startswith("its machine ran out of memory")
@@ -266,12 +276,13 @@ def test_machines_may_go_with_notice_and_without(
     while busy(cluster)[0] == name:
         assert time.monotonic() < deadline
         time.sleep(0.2)
-    raylet.kill()
+    with suppress(psutil.NoSuchProcess):  # Ray ends a drained machine once nothing runs there
+        raylet.kill()
     so_far = reports(journal(tmp_path))
     cluster.add_node(num_cpus=1)
     wait_for(tmp_path, lambda events: reports(events) > so_far)
     busy(cluster)[1].kill()
     screen = ended(running)
     assert "goes on from its checkpoint: its machine is being taken away" in screen
-    assert screen.count("goes on from its checkpoint: its") == 2
+    assert screen.count("goes on from its checkpoint: its") >= 2
     same_table(tmp_path, undisturbed)

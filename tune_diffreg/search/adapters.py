@@ -82,9 +82,11 @@ class CoordinatedScheduler(FIFOScheduler):
         decision: str = TrialScheduler.CONTINUE if go_on else TrialScheduler.STOP
         return decision
 
-    def on_trial_error(self, _: Any, trial: Trial) -> None:
+    def on_trial_error(self, controller: Any, trial: Trial) -> None:
         """Its process ended; the searcher is told next."""
         ours = trial.config["trial_id"]
+        if controller._actor_manager.failing is not None:
+            self._conductor.began(ours, controller._actor_manager.failing)
         log.warning("its process ended: %s", _last_words(trial), extra={"trial": ours})
 
 

@@ -82,6 +82,17 @@ class _Actors(RayActorManager):
     and ends the whole run.
     """
 
+    failing: str | None = None
+    """The actor that could not be started, while Tune deals with that."""
+
+    def _actor_start_failed(self, tracked_actor: Any, exception: Exception) -> None:
+        started = self._live_actors_to_ray_actors_resources.get(tracked_actor)
+        self.failing = started and started[0]._actor_id.hex()
+        try:
+            super()._actor_start_failed(tracked_actor, exception)
+        finally:
+            self.failing = None
+
     def _actor_task_failed(self, tracked_actor_task: Any, exception: Exception) -> None:
         if not isinstance(exception, RayActorError | RayTaskError):
             exception = RayActorError(error_msg=str(exception))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -20,11 +22,15 @@ class LightShared:
     Attributes:
         scores: names of what a trial reports; the first is the objective.
         pause: seconds from one result to the next.
+        gate: folder in which each actor makes a file; none begins before all are there.
+        actors: how many these are.
     """
 
     rungs: tuple[int, ...]
     scores: tuple[str, ...]
     pause: float
+    gate: str
+    actors: int
 
 
 class LightActor(tune.Trainable):  # type: ignore[misc]
@@ -40,6 +46,7 @@ class LightActor(tune.Trainable):  # type: ignore[misc]
     def setup(self, config: dict[str, Any], shared: LightShared | None = None) -> None:
         assert shared is not None
         self._shared = shared
+        Path(shared.gate, str(os.getpid())).touch()
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -47,7 +54,9 @@ class LightActor(tune.Trainable):  # type: ignore[misc]
         return True
 
     def step(self) -> dict[str, Any]:
-        if self._fresh and self._free_since is not None:
+        if self._free_since is None:
+            self._wait_for_all()
+        elif self._fresh:
             self._waited = time.time() - self._free_since
         self._fresh = False
         time.sleep(self._shared.pause)
@@ -63,6 +72,10 @@ class LightActor(tune.Trainable):  # type: ignore[misc]
             "images": rung, "seconds": self._shared.pause, "rung": rung, "scores": found,
             "machine": "one", "exits": False,
         }  # fmt: skip
+
+    def _wait_for_all(self) -> None:
+        while sum(1 for _ in Path(self._shared.gate).iterdir()) < self._shared.actors:
+            time.sleep(0.5)
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Nothing is learned."""

@@ -26,9 +26,10 @@ _STORE_BYTES = 200 * 2**20  # of Ray's objects; the trials have next to none
 
 
 def on_ray(actors: int, trials: int, pause: float, scratch: Path) -> dict[str, Any]:
-    """A study from its first to its last trial, as the service runs it but for MLflow.
+    """A study as the service runs it but for MLflow.
 
-    What is measured begins when each actor has had a trial, and ends with the last trial's start.
+    What is measured begins when all actors run and each has had a trial, and ends with the last
+    trial's start.
 
     Args:
         pause: seconds from one result of a trial to its next.
@@ -40,8 +41,11 @@ def on_ray(actors: int, trials: int, pause: float, scratch: Path) -> dict[str, A
 
     study = scale_study(trials, f"search.concurrent={actors}")
     names = (study.objective.metric, *_others(study))
+    gate = scratch / "actors"
+    gate.mkdir()
+    shared = LightShared(study.rungs(), names, pause, str(gate), actors)
     actor.TrialActor = LightActor  # type: ignore[misc]
-    actor.Shared = lambda *_, **__: LightShared(study.rungs(), names, pause)  # type: ignore[assignment,misc]
+    actor.Shared = lambda *_, **__: shared  # type: ignore[assignment,misc]
 
     # A Ray that believes in as many cores as there are to be actors.
     ray.init = partial(ray.init, num_cpus=actors, object_store_memory=_STORE_BYTES)

@@ -37,7 +37,15 @@ def start(
 def actors(running: subprocess.Popen[str]) -> list[psutil.Process]:
     """The processes of its trials."""
     children = psutil.Process(running.pid).children(recursive=True)
-    return [child for child in children if "Trainable" in " ".join(child.cmdline())]
+    return [child for child in children if "Trainable" in " ".join(command_of(child))]
+
+
+def command_of(process: psutil.Process) -> list[str]:
+    """How a process was started; empty where it has ended meanwhile."""
+    try:
+        return process.cmdline()
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return []
 
 
 def journal(storage: Path) -> list[Event]:

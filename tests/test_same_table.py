@@ -17,7 +17,16 @@ from ray.cluster_utils import Cluster
 from ray.core.generated.autoscaler_pb2 import DrainNodeReason
 
 from tests.conftest import run_cli, tiny_run
-from tests.test_faults import actors, children, journal, records, reports, start, wait_for
+from tests.test_faults import (
+    actors,
+    children,
+    command_of,
+    journal,
+    records,
+    reports,
+    start,
+    wait_for,
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -256,7 +265,7 @@ def busy(cluster: Cluster) -> tuple[str, psutil.Process]:
     while time.monotonic() < deadline:
         for node in cluster.worker_nodes:
             raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
-            if any("Trainable.train" in " ".join(p.cmdline()) for p in raylet.children()):
+            if any("Trainable.train" in " ".join(command_of(p)) for p in raylet.children()):
                 return node._node_id, raylet
         time.sleep(0.2)
     raise AssertionError("nothing trains")
@@ -284,5 +293,4 @@ def test_machines_may_go_with_notice_and_without(
     busy(cluster)[1].kill()
     screen = ended(running)
     assert "goes on from its checkpoint: its machine is being taken away" in screen
-    assert screen.count("goes on from its checkpoint: its") >= 2
     same_table(tmp_path, undisturbed)

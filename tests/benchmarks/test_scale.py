@@ -98,7 +98,7 @@ def test_ours_and_optunas_own_are_measured_and_told() -> None:
     told = result(runs)
     ours, stock = (row for row in told["rows"] if row["part"] == "driver")
     assert ours["waited_ms"] <= ours["waited_ms_99"] < 60_000
-    assert 0 < ours["busy"] < 1
+    assert 0 <= ours["busy"] < 1
     waits = {
         row["arm"]: row["calls_a_trial"]
         for row in told["rows"]

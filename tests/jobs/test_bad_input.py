@@ -117,7 +117,6 @@ def test_a_name_is_free_for_the_same_study_until_it_ends(tmp_path: Path) -> None
         readmit("digits", tmp_path)
     journal = Journal(folder.journal)
     journal.append("stop", finished=True)
-    journal.close()
     with pytest.raises(InputError, match="'digits' has ended already"):
         admit(study, tmp_path)
 

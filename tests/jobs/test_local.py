@@ -38,7 +38,6 @@ def folder(tmp_path: Path) -> StudyFolder:
     journal.append(
         "start", trial="t0000", values={}, baseline="unregularized", control=False, proposal=None
     )
-    journal.close()
     return made
 
 

@@ -256,8 +256,9 @@ def busy(cluster: Cluster) -> tuple[str, psutil.Process]:
     while time.monotonic() < deadline:
         for node in cluster.worker_nodes:
             raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
-            if any("Trainable.train" in " ".join(p.cmdline()) for p in raylet.children()):
-                return node._node_id, raylet
+            with suppress(psutil.NoSuchProcess):
+                if any("Trainable.train" in " ".join(p.cmdline()) for p in raylet.children()):
+                    return node._node_id, raylet
         time.sleep(0.2)
     raise AssertionError("nothing trains")
 

@@ -18,6 +18,7 @@ _WAITING_TRIALS = 2
 _QUIET = {
     "RAY_AIR_NEW_OUTPUT": "0",  # with verbose=0 the older printer prints nothing at all
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the journal and MLflow hold the results
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # a process that died is told of in a line
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # the controller stops trials itself
     "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "0",
     "TUNE_GLOBAL_CHECKPOINT_S": "86400",  # Ray's snapshots are never read
@@ -51,10 +52,19 @@ def ray_cluster(address: str | None) -> Iterator[None]:
         reason = str(error).strip().splitlines()[0]
         hint = "; if it asks for a token, set RAY_AUTH_MODE=token" if address else ""
         raise InputError(f"no Ray at {address or 'this machine'}: {reason}{hint}") from None
+    _log_what_ray_says()
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _log_what_ray_says() -> None:
+    """Sends Ray's own log messages where all others go, and not to the screen."""
+    logger = logging.getLogger("ray")
+    for handler in list(logger.handlers):
+        logger.removeHandler(handler)
+    logger.propagate = True
 
 
 def _log_with_the_others(logger: logging.Logger) -> None:

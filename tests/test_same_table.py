@@ -189,10 +189,11 @@ class Eater(nn.Module):
         self.branch = nn.Sequential(
             nn.Conv2d(1, 8, 3, padding=1), nn.SiLU(), nn.Conv2d(8, 1, 3, padding=1)
         )
-        self.mebibytes, self.eaten = mebibytes, []
+        self.mebibytes, self.calls, self.eaten = mebibytes, 0, []
 
     def forward(self, images, timesteps):
-        if self.training and self.mebibytes:
+        self.calls += self.training
+        if self.mebibytes and self.calls > 10:  # not before it has been tried out
             self.eaten.append(torch.ones(self.mebibytes * 2**18))
         level = self.time(timesteps[:, None] / 1000)
         return images + self.branch(images + level[:, :, None, None])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
@@ -11,11 +12,12 @@ from torch import nn
 
 from tests.conftest import tiny_study
 from tune_diffreg.data import load_splits
-from tune_diffreg.diffusion import Trainer, check_model
+from tune_diffreg.diffusion import Trainer, check_model, check_models
 from tune_diffreg.errors import InputError
 from tune_diffreg.study import Model, TrialConfig
 
 SOURCE = '''
+import os, signal
 import torch
 from torch import nn
 from tune_diffreg.diffusion import Branch
@@ -82,12 +84,22 @@ class Fourier(Net):
     def forward(self, images, timesteps):
         return super().forward(images, timesteps) * self.frequencies
 
+class Greedy(Net):
+    def forward(self, images, timesteps):
+        return super().forward(images, timesteps) + torch.zeros(2**32).sum()
+
+class Dying(Net):
+    def forward(self, images, timesteps):
+        os.kill(os.getpid(), signal.SIGKILL)
+
 KEPT = Net(1, 8)
 def shared(in_channels, sample_size): return Shared(in_channels, 8)
 def unused(in_channels, sample_size): return Unused(in_channels, 8)
 def whole(in_channels, sample_size): return Whole(in_channels, 8)
 def same(in_channels, sample_size): return KEPT
 def fourier(in_channels, sample_size): return Fourier(in_channels, 8)
+def greedy(in_channels, sample_size): return Greedy(in_channels, 8)
+def dying(in_channels, sample_size): return Dying(in_channels, 8)
 def bare(in_channels, sample_size): return Bare()
 def smaller(in_channels, sample_size): return Smaller(in_channels, 8)
 def nowhere(in_channels, sample_size): return Nowhere(in_channels, 8)
@@ -176,6 +188,24 @@ def test_what_does_not_fit_is_one_sentence(factory: str, sentence: str) -> None:
 def test_an_argument_that_the_factory_does_not_take_is_named() -> None:
     with pytest.raises(InputError, match=r"own_models:good: TypeError: .*'depth'"):
         check_model(own("own_models:good", depth=3))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("factory", "sentence"),
+    [
+        ("own_models:greedy", r"own_models:greedy.* \(needed more than resources\.memory 2 GiB\)$"),
+        ("own_models:dying", "own_models:dying.*: its process ended with status -9 while it was"),
+    ],
+)
+def test_what_a_model_does_to_its_process_is_one_sentence_too(factory: str, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        check_models([own("own_models:good", width=4), own(factory)], memory=2)
+
+
+def test_the_models_of_diffusers_are_no_reason_to_start_a_process() -> None:
+    with mock.patch("multiprocessing.get_context", side_effect=AssertionError):
+        check_models([tiny_study()])
 
 
 def test_keys_of_the_unet_do_not_go_with_a_factory() -> None:

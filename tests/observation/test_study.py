@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import signal
 import subprocess
@@ -66,7 +67,7 @@ def endpoints(process: subprocess.Popen[str]) -> list[str]:
 def gauges(process: subprocess.Popen[str]) -> dict[tuple[str, ...], float]:
     """Those of the study that are not 0 for want of a sign of life."""
     for endpoint in endpoints(process):
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError, http.client.HTTPException):  # not all speak HTTP
             found = scraped(endpoint)
             if found.get(("images_per_second", "digits")):
                 return found

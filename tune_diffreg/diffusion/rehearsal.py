@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import signal
 from collections import Counter
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
 from typing import Any
 
 import torch
@@ -13,11 +17,57 @@ from tune_diffreg.diffusion.model import build_model, try_out
 from tune_diffreg.diffusion.trainer import Diverged, Trainer
 from tune_diffreg.errors import InputError
 from tune_diffreg.factory import in_a_line
+from tune_diffreg.memory import MemoryBound
 from tune_diffreg.study import TrialConfig
 
 _CPU = torch.device("cpu")
 _STEPS = 2
 _BATCH = 3  # and not the 2 of the call before, for which a model may have been made
+
+
+def check_models(configs: Sequence[TrialConfig], memory: float | None = None) -> None:
+    """`check_model` for all, in a process of its own: what a model does there costs no other.
+
+    Args:
+        memory: GiB that the process may take; None is no bound.
+
+    Raises:
+        InputError: as there, or the process took more memory, or died.
+    """
+    own = [config for config in configs if config.model.factory is not None]
+    if not own:
+        return
+    spawn = multiprocessing.get_context("spawn")
+    receiver, sender = spawn.Pipe(duplex=False)
+    process = spawn.Process(target=_say_what_fails, args=(own, memory, sender), daemon=True)
+    process.start()
+    sender.close()  # or its end would not be noticed here
+    try:
+        sentence = receiver.recv_bytes().decode()
+    except EOFError:
+        process.join()
+        factories = " and ".join(sorted({str(config.model.factory) for config in own}))
+        sentence = (
+            f"model.factory {factories}: its process ended with status {process.exitcode} while it "
+            "was tried out (-9 is also what a machine without memory left does)"
+        )
+    if sentence:
+        raise InputError(sentence)
+
+
+def _say_what_fails(configs: list[TrialConfig], memory: float | None, sender: Connection) -> None:
+    """Sends a sentence; empty if all can be trained."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command deals with Ctrl-C
+    torch.set_num_threads(1)
+    bound = MemoryBound(memory, hard=True)
+    sentence = ""
+    try:
+        for config in configs:
+            check_model(config)
+    except InputError as error:
+        cause = error.__context__ if isinstance(error.__context__, Exception) else error
+        sentence = f"{error} ({bound.sentence})" if bound.refused(cause) else str(error)
+    sender.send_bytes(sentence.encode(errors="replace"))
 
 
 def check_model(config: TrialConfig) -> None:

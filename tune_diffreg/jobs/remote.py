@@ -148,12 +148,11 @@ def _try_model(study: Study, folder: Path, code: Sequence[Path]) -> None:
     shipped_names = {path.stem for path in code}
     if factory is None or factory.split(":")[0].split(".")[0] not in shipped_names:
         return
-    from tune_diffreg.diffusion import check_model
+    from tune_diffreg.diffusion import check_models
 
     sys.path.insert(0, str(folder))
     try:
-        for config in study.networks():
-            check_model(config)
+        check_models(study.networks())
     finally:
         sys.path.remove(str(folder))
 

@@ -14,10 +14,10 @@ from ray import tune
 
 from tune_diffreg.diffusion import Diverged, Network
 from tune_diffreg.factory import in_a_line
+from tune_diffreg.memory import MemoryBound, OverMemory
 from tune_diffreg.mirror import storage_at
 from tune_diffreg.patience import PAUSE_SECONDS, passes, reason_of
 from tune_diffreg.results.folder import PAIRS, SAMPLES, StudyFolder
-from tune_diffreg.search.memory import MemoryBound, OverMemory
 from tune_diffreg.search.sheets import save_pairs, save_sheet
 from tune_diffreg.search.trial import (
     Materials,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from tune_diffreg.errors import InputError
-from tune_diffreg.search.memory import GIB, machine_memory
+from tune_diffreg.memory import GIB, machine_memory
 from tune_diffreg.study import Study
 
 _PATIENCE_SECONDS = 5.0

@@ -15,7 +15,7 @@ from typing import Any
 
 from tune_diffreg.data import Splits
 from tune_diffreg.data.image_folder import Progress
-from tune_diffreg.diffusion import check_model
+from tune_diffreg.diffusion import check_models
 from tune_diffreg.errors import InputError
 from tune_diffreg.evaluation import LEAST_IMAGES
 from tune_diffreg.files import check_writable
@@ -80,8 +80,8 @@ def prepare(
     Raises:
         InputError: the data or the extractor's weights cannot be used, or a split is too small.
     """
-    for config in study.networks():
-        check_model(config)
+    resources = study.resources
+    check_models(study.networks(), resources.memory if resources.gpu == 0 else None)
     splits, materials = load_materials(study, study.resources.cpu, progress, references)
     if study.confirmation is not None and len(splits.test) < LEAST_IMAGES:
         raise InputError(

@@ -10,7 +10,7 @@ import psutil
 import pytest
 import torch
 
-from tune_diffreg.search.memory import (
+from tune_diffreg.memory import (
     GIB,
     MemoryBound,
     OverMemory,

@@ -55,10 +55,6 @@ KNOBS: dict[str, dict[str, Any]] = {
     "rotation by 10 degrees": {"augmentation.rotate": 10.0},
     "rotation by 10 degrees, told": {"augmentation.rotate": 10.0, "augmentation.conditional": True},
     "crop of at most a quarter": {"augmentation.crop": 0.25},
-    "crop of at most a quarter, told": {
-        "augmentation.crop": 0.25,
-        "augmentation.conditional": True,
-    },
     "mirror images": {"augmentation.horizontal_flip": 0.5},
     "mirror images, told": {"augmentation.horizontal_flip": 0.5, "augmentation.conditional": True},
     "colour 0.1": {"augmentation.color_jitter": 0.1},
@@ -67,8 +63,6 @@ KNOBS: dict[str, dict[str, Any]] = {
     "linear schedule": {"diffusion.schedule.name": "linear"},
     "sigmoid schedule": {"diffusion.schedule.name": "sigmoid"},
     "hybrid schedule": {"diffusion.schedule.name": "hybrid"},
-    "more noise, log-SNR shifted by -1": {"diffusion.schedule.shift": -1.0},
-    "warm-up over 6,400 images": {"optimizer.warmup": 6400},
 }
 
 

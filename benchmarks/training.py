@@ -5,8 +5,8 @@
 On a CPU the digits U-Net on one thread; on a GPU the 35.7 M-parameter U-Net of the DDPM paper on
 random 32x32 images in bfloat16, the share of the limit that its matrix products set, and several
 small trials packed on the card. Loops take turns, and the middle of their turns counts. It needs
-torch, torchvision, diffusers, pandas, SciPy, pydantic and PyYAML, and denoising-diffusion-pytorch
-for the last peer.
+torch, torchvision, diffusers, SciPy, pydantic and PyYAML, and denoising-diffusion-pytorch for the
+last peer.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ import torch
 
 from benchmarks.loops import LOOPS, Loop, Setting, ours
 from benchmarks.output import device_name, write_result
+from tune_diffreg.diffusion.device import bound_memory
 from tune_diffreg.seeds import generator
-from tune_diffreg.study import TrialConfig, read_study
+from tune_diffreg.study import Resources, TrialConfig, read_study
 
 SPACES = Path(__file__).parent.parent / "search_spaces"
 GFLOP_PER_IMAGE = 37.3
@@ -82,20 +83,25 @@ def matmul_rate(device: torch.device, side: int = 8192, repeats: int = 20) -> fl
     a, b = (torch.randn(side, side, device=device, dtype=torch.bfloat16) for _ in "ab")
     for _ in range(3):
         a @ b
-    torch.cuda.synchronize(device)
+    _wait(device)
     start = time.perf_counter()
     for _ in range(repeats):
         a @ b
-    torch.cuda.synchronize(device)
+    _wait(device)
     return 2 * side**3 * repeats / (time.perf_counter() - start)
 
 
-def packed(trials: int, seconds: float) -> float:
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def packed(trials: int, seconds: float, device: str = "cuda") -> float:
     """Images per second of so many digits trials together on one card."""
     spawn = get_context("spawn")
     ready, results = spawn.Barrier(trials), spawn.Queue()
     processes = [
-        spawn.Process(target=_small_trial, args=(trials, seconds, ready, results))
+        spawn.Process(target=_small_trial, args=(trials, seconds, device, ready, results))
         for _ in range(trials)
     ]
     for process in processes:
@@ -106,12 +112,13 @@ def packed(trials: int, seconds: float) -> float:
     return sum(found)
 
 
-def _small_trial(trials: int, seconds: float, ready: Any, results: Any) -> None:
-    torch.cuda.set_per_process_memory_fraction(0.9 / trials)
+def _small_trial(trials: int, seconds: float, device: str, ready: Any, results: Any) -> None:
+    if device == "cuda":
+        bound_memory(Resources(gpu=1 / trials))
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as scratch:
         small = setting_on(torch.device("cpu"), Path(scratch))
-        loop = ours(replace(small, device=torch.device("cuda")))
+        loop = ours(replace(small, device=torch.device(device)))
         loop(50)  # compiles
         ready.wait(timeout=300)
         results.put(speed(loop, small.batch_size, seconds))

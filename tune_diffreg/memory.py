@@ -6,8 +6,6 @@ import resource
 from contextlib import suppress
 from pathlib import Path
 
-import psutil
-
 GIB = 2**30
 _STATUS = Path("/proc/self/status")
 _CONTAINER_LIMITS = (
@@ -54,6 +52,8 @@ class MemoryBound:
 
 def held_memory() -> int:
     """Bytes that this process holds, without what it shares with others."""
+    import psutil
+
     info = psutil.Process().memory_info()
     held: int = info.rss - getattr(info, "shared", 0)
     return held
@@ -61,6 +61,8 @@ def held_memory() -> int:
 
 def machine_memory() -> int:
     """Bytes that this machine has, or its container allows."""
+    import psutil
+
     most: list[int] = [psutil.virtual_memory().total]
     for limit in _CONTAINER_LIMITS:
         with suppress(OSError, ValueError):  # no such file, or "max"

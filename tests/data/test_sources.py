@@ -78,6 +78,23 @@ def test_sixteen_bits_turned_photographs_and_animations_are_read_right(tmp_path:
     assert (animation.int() - 200).abs().max() <= 3
 
 
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_what_is_transparent_lies_on_white_whatever_colour_is_under_it(
+    tmp_path: Path, mode: str
+) -> None:
+    half = Image.new("RGBA", (16, 16), (40, 40, 40, 255))
+    half.paste((90, 90, 90, 0), (0, 0, 8, 16))
+    if mode == "P":
+        palette = half.convert("RGB").quantize(2)
+        palette.save(tmp_path / "a.png", transparency=palette.getpixel((0, 0)))
+    else:
+        half.convert(mode).save(tmp_path / "a.png")
+    for channels in (1, 3):
+        (read,) = image_folder(tmp_path, channels, 16)
+        assert (read[:, :, :8] == 255).all()
+        assert (read[:, :, 8:].int() - 40).abs().max() <= 1
+
+
 def test_the_colours_of_print_files_are_read_as_they_look(tmp_path: Path) -> None:
     orange = Image.new("RGB", (16, 16), (200, 60, 30)).convert("CMYK")
     orange.save(tmp_path / "a.jpg", quality=95)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -92,11 +93,24 @@ class Dying(Net):
     def forward(self, images, timesteps):
         os.kill(os.getpid(), signal.SIGKILL)
 
+class Counting(Net):
+    """What it does depends on how often it was called, which no state dict holds."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.register_buffer("calls", torch.zeros(()), persistent=False)
+
+    def forward(self, images, timesteps):
+        if self.training:
+            self.calls += 1
+        return super().forward(images, timesteps) * (1 + self.calls)
+
 KEPT = Net(1, 8)
 def shared(in_channels, sample_size): return Shared(in_channels, 8)
 def unused(in_channels, sample_size): return Unused(in_channels, 8)
 def whole(in_channels, sample_size): return Whole(in_channels, 8)
 def same(in_channels, sample_size): return KEPT
+def counting(in_channels, sample_size): return Counting(in_channels, 8)
 def fourier(in_channels, sample_size): return Fourier(in_channels, 8)
 def greedy(in_channels, sample_size): return Greedy(in_channels, 8)
 def dying(in_channels, sample_size): return Dying(in_channels, 8)
@@ -160,6 +174,27 @@ def test_what_no_state_dict_holds_is_not_left_to_the_next_trial() -> None:
         subject.step()
     assert again.statistics() == fresh.statistics()
     assert Trainer(study, images, cpu, used.network).network is used.network
+
+
+def test_what_no_state_dict_holds_is_in_a_checkpoint_and_in_the_averaged_model() -> None:
+    study = own("own_models:counting")
+    check_model(study)
+    splits = load_splits(study.data, study.model)
+
+    def trained(steps: int, state: dict[str, Any] | None = None) -> Trainer:
+        subject = Trainer(study, splits.train, torch.device("cpu"))
+        if state is not None:
+            subject.load_state_dict(state)
+        for _ in range(steps):
+            subject.step()
+        return subject
+
+    straight = trained(5)
+    resumed = trained(3, trained(2).state_dict())
+    for subject in (straight, resumed):
+        subject.choose_average(splits.validation)
+        assert subject.network.averaged.calls == 5
+    assert straight.statistics() == resumed.statistics()
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 from diffusers import DiTTransformer2DModel, UNet2DModel
@@ -13,6 +16,7 @@ from tune_diffreg.diffusion.branches import Branch, residual_branches
 from tune_diffreg.diffusion.model import build_model, predict
 from tune_diffreg.diffusion.network import Network
 from tune_diffreg.diffusion.regularization import Drop, Regularizer
+from tune_diffreg.diffusion.trainer import Trainer
 from tune_diffreg.errors import InputError
 from tune_diffreg.study import Regularization
 
@@ -192,7 +196,10 @@ def test_one_graph_serves_all_probabilities_and_fresh_weights() -> None:
     network = Network(tiny_study("regularization.residual_dropout=0.1"), torch.device("cpu"))
     network._call = torch.compile(predict, backend=counter, dynamic=False)
     for number, p in enumerate((0.1, 0.0, 0.3, 0.45)):
-        knobs = f"regularization={{residual_dropout: {p}, attention_dropout: {p / 2}}}"
+        knobs = (
+            f"regularization={{residual_dropout: {p}, attention_dropout: {p / 2}, "
+            f"stochastic_depth: {p / 3}, depth_profile: {'linear' if p > 0.2 else 'constant'}}}"
+        )
         network.reset(tiny_study(knobs, f"training.seed={number}"))
         network.predict(IMAGES, TIMES).mean().backward()
     assert counter.frame_count == 1
@@ -201,6 +208,31 @@ def test_one_graph_serves_all_probabilities_and_fresh_weights() -> None:
         network.reset(tiny_study(f"regularization.attention_weight_dropout={p}"))
         network.predict(IMAGES, TIMES)
     assert counter.frame_count == 2
+
+
+@pytest.mark.slow
+def test_a_training_that_is_compiled_is_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of `training.compile` but the compiler itself, which would take most of a minute."""
+    compile_, asked = torch.compile, list[dict[str, object]]()
+
+    def compiled(function: Callable[..., torch.Tensor], **options: Any) -> Any:
+        asked.append(options)
+        return compile_(function, backend="aot_eager", dynamic=options["dynamic"])
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    images = torch.randint(0, 256, (40, 1, 8, 8), dtype=torch.uint8)
+    losses = []
+    for wanted in ("true", "false"):
+        study = tiny_study(
+            f"training.compile={wanted}",  # a graph draws for every knob, so every one is on
+            "regularization={residual_dropout: 0.2, attention_dropout: 0.1, stochastic_depth: 0.1}",
+        )
+        trainer = Trainer(study, images, torch.device("cpu"))
+        for _ in range(3):
+            trainer.step()
+        losses.append((trainer.statistics(), trainer.choose_average(images)[1]))
+    assert asked == [{"mode": "default", "dynamic": False}]
+    torch.testing.assert_close(*losses, rtol=1e-4, atol=1e-6)
 
 
 def test_at_depth_one_a_block_is_its_shortcut() -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 import io
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.conftest import tiny_study
 from tune_diffreg.data import load_splits
@@ -294,6 +296,29 @@ def test_images_that_are_streamed_are_those_that_are_held() -> None:
     streamed = Streamed(images, Walk(50, 16, 3), CPU)
     for step in (*range(20), 7, 8, 40, 41):  # straight on, and after going on elsewhere
         assert torch.equal(held(step), streamed(step))
+
+
+class NoWaiting(TorchDispatchMode):
+    """Refuses what would make the host wait for a device."""
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        assert func not in (
+            torch.ops.aten._local_scalar_dense.default,
+            torch.ops.aten.nonzero.default,
+            torch.ops.aten.equal.default,
+            torch.ops.aten.masked_select.default,
+        ), f"{func} waits for the device"
+        return func(*args, **(kwargs or {}))
+
+
+def test_no_step_waits_for_the_device() -> None:
+    subject = steps(trainer(*ALL_KNOBS), 2)
+    with NoWaiting():
+        subject.step()
+    with NoWaiting(), pytest.raises(AssertionError, match="waits for the device"):
+        subject.statistics()
 
 
 def test_bf16_is_of_the_network_alone() -> None:

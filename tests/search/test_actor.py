@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import resource
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 import torch
 
 from tests.conftest import tiny_study
-from tune_diffreg.diffusion import Trainer
+from tune_diffreg.diffusion import Network, Trainer
 from tune_diffreg.search.actor import Shared, TrialActor
 from tune_diffreg.search.trial import load_materials
 from tune_diffreg.study import Study
@@ -41,21 +42,27 @@ def run(subject: TrialActor) -> dict[str, Any]:
             return result
 
 
+@pytest.mark.parametrize(
+    ("broken_off", "when"),
+    [
+        ("step", "in training, by 0 images"),
+        ("choose_average", "while it was scored, by 320 images"),
+    ],
+)
 def test_out_of_memory_fails_the_trial_with_a_sentence_and_not_the_next(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken_off: str, when: str
 ) -> None:
     study = tiny_study("training.batch_size=16")
     subject = actor(study, tmp_path)
     with monkeypatch.context() as broken:
 
-        def step(_: Trainer) -> None:
+        def full(*_: object) -> None:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
 
-        broken.setattr(Trainer, "step", step)
+        broken.setattr(Trainer, broken_off, full)
         failure = run(subject)["failure"]
-    assert failure == (
-        "out of memory on the device by 0 images seen: with training.batch_size 16 a trial does "
-        "not fit into resources.gpu 0 of a GPU; lower the batch size or raise the share"
+    assert failure.startswith(
+        f"out of memory on the device {when} seen: with training.batch_size 16"
     )
     assert subject.reset_config(assignment(study, "t0001"))
     assert run(subject)["rung"] == study.rungs()[0]
@@ -73,6 +80,25 @@ def test_an_actor_keeps_its_network_for_trials_that_it_fits(tmp_path: Path) -> N
     assert subject._network is network
     subject.reset_config(assignment(study, "t0002"))
     assert run(subject)["scores"] == first
+
+
+def test_a_network_that_does_not_fit_is_gone_before_the_next_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subject = actor(tiny_study(), tmp_path)
+    subject.step()
+    first = weakref.ref(subject._network)
+    alive = []
+    build = Network.__init__
+
+    def built(self: Network, *arguments: Any) -> None:
+        alive.append(first())
+        build(self, *arguments)
+
+    monkeypatch.setattr(Network, "__init__", built)
+    subject.reset_config(assignment(tiny_study(), "t0001", **{"training.batch_size": 16}))
+    subject.step()
+    assert alive == [None]
 
 
 def test_a_trial_waits_for_its_storage_with_a_sign_of_life_and_scores_the_same(

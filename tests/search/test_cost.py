@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 
+import pytest
 import torch
 
 from tests.conftest import tiny_study
-from tune_diffreg.search.cost import Cost, measure
+from tune_diffreg.errors import WorkFailed
+from tune_diffreg.search.cost import Cost, _gpu_share, measure
 from tune_diffreg.search.trial import Trial, load_materials
 from tune_diffreg.study import Study
 
@@ -23,6 +25,29 @@ def test_the_share_of_scoring_follows_what_is_scored() -> None:
     much = cost(tiny_study("evaluation.samples=512", "evaluation.steps=50"))
     assert much.scoring_seconds > seldom.scoring_seconds
     assert 0 < seldom.scoring_share < much.scoring_share < 1
+
+
+def test_as_many_trials_go_on_a_gpu_as_its_memory_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    card = 80 * 10**9
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (card - 18 * 10**9, card))
+    share = _gpu_share(torch.device("cuda"))
+    assert share == 0.23  # 22.5 %, rounded up
+    assert Cost(1.0, 1.0, 1.0, share).trials_per_gpu == 4
+    assert Cost(1.0, 1.0, 1.0, 0.6).trials_per_gpu == 1
+    assert _gpu_share(CPU) is None
+    assert Cost(1.0, 1.0, 1.0, None).trials_per_gpu is None
+
+
+def test_a_trial_that_does_not_fit_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    study = tiny_study()
+    _, materials = load_materials(study, threads=1)
+
+    def full(*_: object, **__: object) -> None:
+        raise RuntimeError("CUDA error: out of memory")
+
+    monkeypatch.setattr(Trial, "denoise", full)
+    with pytest.raises(WorkFailed, match=r"out of memory .* while it was scored, .*batch_size 32"):
+        measure(study, materials)
 
 
 def test_what_is_foretold_is_what_a_trial_takes() -> None:

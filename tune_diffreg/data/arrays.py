@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-import psutil
 from numpy.lib import format as npy
 
 from tune_diffreg.errors import InputError
@@ -61,6 +60,8 @@ def _array(path: Path, file: IO[bytes], unpacked: int) -> np.ndarray:
     shape, by_columns, dtype = _HEADERS[version](file)
     if dtype != np.uint8:
         raise InputError(f"{path}: holds {dtype} {shape}; images are uint8")
+    import psutil
+
     count, most = math.prod(shape), int(_SHARE * psutil.virtual_memory().available)
     if count != unpacked - file.tell():
         raise ValueError(f"{shape} does not fit its {unpacked:,} bytes")

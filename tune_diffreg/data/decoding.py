@@ -31,6 +31,8 @@ def require_pixels(height: int, width: int) -> None:
 def decoded(path: Path, channels: int) -> torch.Tensor:
     """An image as it is, `(channels, H, W) uint8`; of an animation the first frame.
 
+    What is transparent is laid over white.
+
     Args:
         channels: 1 for gray, 3 for colours.
 
@@ -58,6 +60,9 @@ def _pixels(image: Image.Image, mode: str) -> np.ndarray:
     upright = _upright(image)
     if upright.mode.startswith("I"):  # 16 bits, of which the upper 8 are taken
         upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
+    if upright.has_transparency_data:  # what lies under it is often any colour at all
+        white = Image.new("RGBA", upright.size, "white")
+        upright = Image.alpha_composite(white, upright.convert("RGBA"))
     return np.array(upright.convert(mode))
 
 

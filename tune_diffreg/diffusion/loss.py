@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from diffusers import DDIMScheduler
@@ -16,6 +16,10 @@ BANK_DRAWS = 1024
 BANDS = 4
 """Quarters of the timesteps, least noise first (as improved-diffusion's loss quartiles)."""
 
+# Bounds what scoring takes of the device: 256 images of 32 pixels a side, fewer larger ones.
+_SCORED_PIXELS = 256 * 32 * 32
+_MOST_SCORED = 256
+
 Predict = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """Noisy images `(N, C, H, W)` and timesteps `(N,)` to predictions, float32."""
 
@@ -23,6 +27,11 @@ Predict = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 def to_model_range(images: torch.Tensor) -> torch.Tensor:
     """uint8 pixels to float in [-1, 1]."""
     return images.float() / 127.5 - 1
+
+
+def scoring_batch(shape: Sequence[int]) -> int:
+    """How many images `(..., H, W)` the network is given at once where nothing is learned."""
+    return max(1, min(_MOST_SCORED, _SCORED_PIXELS // (shape[-2] * shape[-1])))
 
 
 def prediction_loss(
@@ -68,7 +77,6 @@ def denoising_loss(
     scheduler: DDIMScheduler,
     images: Images,
     device: torch.device,
-    batch_size: int = 256,
 ) -> torch.Tensor:
     """Loss over a fixed bank of (image, timestep, noise), equal for every trial, unweighted.
 
@@ -81,7 +89,7 @@ def denoising_loss(
     Returns:
         Mean loss of each noise band, `(BANDS,) float64` on the CPU.
     """
-    timesteps = scheduler.config.num_train_timesteps
+    timesteps, batch_size = scheduler.config.num_train_timesteps, scoring_batch(images.shape)
     draws = torch.arange(BANK_DRAWS)
     # A golden-ratio walk visits all noise levels evenly, in step with no cycle of images.
     t = ((draws * 0.6180339887498949) % 1 * timesteps).long()

@@ -72,9 +72,14 @@ class Network:
     @torch.no_grad()
     def copy_buffers(self) -> None:
         """Gives the averaged model what is not averaged, a batch normalisation's statistics say."""
-        averaged, trained = self.averaged.state_dict(), self.model.state_dict()
-        for name in averaged.keys() - dict(self.averaged.named_parameters()).keys():
-            averaged[name].copy_(trained[name])
+        trained = self.buffers()
+        for name, buffer in self.averaged.named_buffers():
+            buffer.copy_(trained[name])
+
+    def buffers(self) -> dict[str, torch.Tensor]:
+        """The model's own, also those that it leaves out of its state dict; no knobs."""
+        trained = dict(self.model.named_buffers())
+        return {name: trained[name] for name, _ in self.averaged.named_buffers()}
 
     def trainable(self) -> list[nn.Module]:
         """What the optimiser trains."""

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, HeunDiscreteScheduler
 
-from tune_diffreg.diffusion.loss import Predict
+from tune_diffreg.diffusion.loss import Predict, scoring_batch
 
 
 def latents(first: int, count: int, shape: tuple[int, ...]) -> torch.Tensor:
@@ -43,14 +43,16 @@ def sample(
     scheduler: Any,
     noise: torch.Tensor,
     steps: int,
-    batch_size: int = 256,
+    batch_size: int | None = None,
 ) -> torch.Tensor:
     """Images `(N, C, H, W) uint8` on the CPU, denoised from `noise` of the same shape.
 
     Args:
         scheduler: from `sampling_scheduler`.
         noise: on the model's device.
+        batch_size: images at once; None is `scoring_batch`.
     """
+    batch_size = batch_size or scoring_batch(noise.shape)
     finished = []
     for batch in noise.split(batch_size):
         scheduler.set_timesteps(steps)  # and forgets the batch before

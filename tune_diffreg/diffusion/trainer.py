@@ -11,6 +11,7 @@ from torch import nn
 from tune_diffreg.diffusion import augmentation
 from tune_diffreg.diffusion.averaging import Averages
 from tune_diffreg.diffusion.batches import Walk, batches
+from tune_diffreg.diffusion.device import device_memory
 from tune_diffreg.diffusion.loss import (
     denoising_loss,
     loss_weights,
@@ -65,7 +66,7 @@ class Trainer:
         self.network = network
         training = config.training
         self.walk = Walk(len(images), training.batch_size, training.seed, part)
-        self._batch = batches(images, self.walk, device, _memory(device))
+        self._batch = batches(images, self.walk, device, device_memory(device))
         self.optimizer = build_optimizer(network.trainable(), config.optimizer)
         self.averages = Averages(network.model.parameters(), training.decays)
         self.scheduler = ddim_scheduler(config.diffusion)
@@ -159,6 +160,7 @@ class Trainer:
         """All that the rest of the training depends on."""
         return {
             "steps": self.steps,
+            "buffers": self.network.buffers(),
             "trained": [module.state_dict() for module in self.network.trainable()],
             "averages": self.averages.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -169,6 +171,9 @@ class Trainer:
         self.steps = state["steps"]
         for module, trained in zip(self.network.trainable(), state["trained"], strict=True):
             module.load_state_dict(trained)
+        with torch.no_grad():
+            for name, buffer in self.network.buffers().items():
+                buffer.copy_(state["buffers"][name])
         self.averages.load_state_dict(state["averages"])
         self.optimizer.load_state_dict(state["optimizer"])
         self._sums = state["sums"].to(self.device)
@@ -189,11 +194,3 @@ class Trainer:
         if most is not None:
             nn.utils.clip_grads_with_norm_(self._weights, most, norm, foreach=True)
         return norm
-
-
-def _memory(device: torch.device) -> int:
-    """Bytes of the device that this process may take."""
-    if device.type != "cuda":
-        return 0
-    whole = torch.cuda.get_device_properties(device).total_memory
-    return int(whole * torch.cuda.get_per_process_memory_fraction())

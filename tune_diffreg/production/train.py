@@ -8,12 +8,13 @@ from functools import partial
 from typing import Any
 
 from tune_diffreg.diffusion import WHOLE, Part
-from tune_diffreg.errors import InputError
+from tune_diffreg.diffusion.device import device_for, does_not_fit, is_out_of_memory
+from tune_diffreg.errors import InputError, WorkFailed
 from tune_diffreg.production.job import Job
 from tune_diffreg.results.folder import PAIRS, SAMPLES
 from tune_diffreg.results.journal import Event, Journal
 from tune_diffreg.search.sheets import save_pairs, save_sheet
-from tune_diffreg.search.trial import Trial, device_for, load_materials
+from tune_diffreg.search.trial import Trial, load_materials
 
 _STEPS = 10
 """After so many, all processes ask whether to stop."""
@@ -37,20 +38,33 @@ def take_part(
 
     Raises:
         InputError: the data cannot be loaded.
-        Diverged: the loss is no longer finite.
+        WorkFailed: the loss is no longer finite, or the device has too little memory.
     """
     config = job.best.config
     splits, materials = load_materials(config, job.best.resources.cpu)
     if any(e["data_sha256"] != splits.digest for e in job.events() if e["event"] == "session"):
         raise InputError("the images are not those that this training was begun with")
-    trial = Trial(config, materials, device_for(job.best.resources), part=part)
-    trial.load(job.folder)
     record = partial(_record, Journal(job.history), news) if part.number == 0 else _ignore
-    record("session", images=trial.images_seen, data_sha256=splits.digest)
-    told = time.monotonic()
+    resources, trial = job.best.resources, None
+    try:
+        trial = Trial(config, materials, device_for(resources), part=part)
+        trial.load(job.folder)
+        record("session", images=trial.images_seen, data_sha256=splits.digest)
+        _train(trial, job, part, stopped, record)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        images, scoring = (trial.images_seen, trial.scoring) if trial else (0, False)
+        raise WorkFailed(does_not_fit(config, resources, images, scoring)) from None
+
+
+def _train(
+    trial: Trial, job: Job, part: Part, stopped: Callable[[], bool], record: Callable[..., Any]
+) -> None:
+    batch_size, told = trial.config.training.batch_size, time.monotonic()
     for until in _ahead(job, trial.images_seen):
         while trial.images_seen < until:
-            trial.train(min(until, trial.images_seen + _STEPS * config.training.batch_size))
+            trial.train(min(until, trial.images_seen + _STEPS * batch_size))
             if part.agree(stopped(), trial.trainer.device):
                 if part.number == 0:
                     trial.save(job.folder)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from tune_diffreg.diffusion import Diverged, Part
+from tune_diffreg.diffusion import Part
 from tune_diffreg.errors import InputError, WorkFailed
 from tune_diffreg.factory import in_a_line
 from tune_diffreg.production.job import Job
@@ -125,7 +125,7 @@ def _worker(config: dict[str, Any]) -> None:
     part = Part(context.get_world_rank(), context.get_world_size())
     try:
         take_part(job, part, job.stop.exists)
-    except (InputError, Diverged) as error:  # another try would end alike
+    except (InputError, WorkFailed) as error:  # another try would end alike
         Journal(job.history).append("failed", reason=str(error))
         job.stop.touch()
         raise  # Ray ends the others, which may be waiting for this one, and starts all anew

@@ -13,18 +13,20 @@ import torch
 from ray import tune
 
 from tune_diffreg.diffusion import Diverged, Network
+from tune_diffreg.diffusion.device import (
+    bound_memory,
+    device_for,
+    does_not_fit,
+    free_memory,
+    is_out_of_memory,
+)
 from tune_diffreg.factory import in_a_line
 from tune_diffreg.memory import MemoryBound, OverMemory
 from tune_diffreg.mirror import storage_at
 from tune_diffreg.patience import PAUSE_SECONDS, passes, reason_of
 from tune_diffreg.results.folder import PAIRS, SAMPLES, StudyFolder
 from tune_diffreg.search.sheets import save_pairs, save_sheet
-from tune_diffreg.search.trial import (
-    Materials,
-    Trial,
-    bound_memory,
-    device_for,
-)
+from tune_diffreg.search.trial import Materials, Trial
 from tune_diffreg.search.vitals import Notes, Vitals
 from tune_diffreg.study import Resources, TrialConfig
 
@@ -96,11 +98,11 @@ class TrialActor(tune.Trainable):
             return self._advance()
         except Diverged as error:
             return self._result(failure=str(error))
-        except torch.OutOfMemoryError:
-            failure = self._out_of_memory()
         except OverMemory as error:
             failure, self._exits = str(error), True
         except Exception as error:
+            if is_out_of_memory(error):
+                return self._given_up(self._out_of_memory())
             log.error("the trial broke off", exc_info=True)
             self._exits = self._memory.refused(error)
             failure = self._memory.sentence if self._exits else in_a_line(error)
@@ -129,6 +131,9 @@ class TrialActor(tune.Trainable):
 
     def _advance(self) -> dict[str, Any]:
         if self._trial is None:  # here and not in `setup`, so that its errors are the trial's
+            if self._network is not None and not self._network.fits(self._config):
+                self._network = None  # or two would be on the device at once
+                free_memory()
             device = device_for(self._shared.resources)
             self._trial = Trial(self._config, self._shared.materials, device, self._network)
             self._network = self._trial.trainer.network
@@ -200,18 +205,13 @@ class TrialActor(tune.Trainable):
         """Drops what broke off inside a step, and frees its memory for the next trial."""
         result = self._result(failure=failure)
         self._trial = self._network = None
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        free_memory()
         return result
 
     def _out_of_memory(self) -> str:
+        scoring = self._trial is not None and self._trial.scoring
         images = self._result()["images"]
-        resources = self._shared.resources
-        return (
-            f"out of memory on the device by {images:,} images seen: with "
-            f"training.batch_size {self._config.training.batch_size} a trial does not fit into "
-            f"resources.gpu {resources.gpu:g} of a GPU; lower the batch size or raise the share"
-        )
+        return does_not_fit(self._config, self._shared.resources, images, scoring)
 
     def _result(self, **content: Any) -> dict[str, Any]:
         trial = self._trial

@@ -8,17 +8,22 @@ from dataclasses import dataclass
 
 import torch
 
-from tune_diffreg.diffusion.loss import BANK_DRAWS
+from tune_diffreg.diffusion.device import (
+    bound_memory,
+    device_for,
+    does_not_fit,
+    is_out_of_memory,
+)
+from tune_diffreg.diffusion.loss import BANK_DRAWS, scoring_batch
 from tune_diffreg.errors import InputError, WorkFailed
 from tune_diffreg.factory import in_a_line
-from tune_diffreg.search.trial import Materials, Trial, device_for
+from tune_diffreg.search.trial import Materials, Trial
 from tune_diffreg.study import Study
 
 _WARM_UP_STEPS = 3  # compiling, and the allocator's first requests
 _SECONDS = 2.0
 _MOST_STEPS = 200
 _SAID = 300
-_BATCH = 256
 
 
 @dataclass(frozen=True)
@@ -57,17 +62,25 @@ def measure(study: Study, materials: Materials) -> Cost:
     Raises:
         WorkFailed: a trial does not run here.
     """
+    scoring, device = False, device_for(study.resources)
     try:
-        return _measure(study, materials, device_for(study.resources))
+        bound_memory(study.resources)
+        trial = Trial(study, materials, device)
+        speed = _training_speed(trial)
+        scoring = True
+        scoring_seconds = _scoring_seconds(study, trial)
+        return Cost(speed, study.training.images / speed, scoring_seconds, _gpu_share(device))
     except (InputError, WorkFailed):
         raise
     except Exception as error:  # out of memory, or no compiler
+        if is_out_of_memory(error):
+            raise WorkFailed(does_not_fit(study, study.resources, 0, scoring)) from None
         said = in_a_line(error)[:_SAID]
         raise WorkFailed(f"a trial of this study fails on this machine: {said}") from None
 
 
-def _measure(study: Study, materials: Materials, device: torch.device) -> Cost:
-    trial = Trial(study, materials, device)
+def _training_speed(trial: Trial) -> float:
+    """Images per second."""
     for _ in range(_WARM_UP_STEPS):
         trial.trainer.step()
     trial.trainer.check_finite()  # waits for the device
@@ -75,15 +88,13 @@ def _measure(study: Study, materials: Materials, device: torch.device) -> Cost:
     while time.monotonic() - start < _SECONDS and trial.trainer.steps < _MOST_STEPS:
         trial.trainer.step()
     trial.trainer.check_finite()
-    speed = (trial.images_seen - before) / (time.monotonic() - start)
-    scoring = _scoring_seconds(study, trial)
-    return Cost(speed, study.training.images / speed, scoring, _gpu_share(device))
+    return (trial.images_seen - before) / (time.monotonic() - start)
 
 
 def _scoring_seconds(study: Study, trial: Trial) -> float:
     """From one call of the network and one batch of images that are scored."""
     settings = study.evaluation
-    batch = min(settings.samples, _BATCH)
+    batch = min(settings.samples, scoring_batch(trial.materials.train.shape))
     trial.denoise(batch, steps=2)  # compiles
     start = time.monotonic()
     images = trial.denoise(batch, steps=2)

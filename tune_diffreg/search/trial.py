@@ -35,13 +35,13 @@ from tune_diffreg.evaluation import (
 from tune_diffreg.files import write_atomically
 from tune_diffreg.images import Images
 from tune_diffreg.search.checkpoint import load_checkpoint, save_checkpoint
-from tune_diffreg.study import Resources, TrialConfig
+from tune_diffreg.study import TrialConfig
 
 MODEL = "model.safetensors"
 _PAIRS = 24
-# Between rungs a checkpoint is written when that costs at most this share of the time.
-CHECKPOINT_SHARE = 0.05
 """Generated images that are shown beside the training image they are most like."""
+CHECKPOINT_SHARE = 0.05
+"""Between rungs a checkpoint is written when that costs at most this part of the time."""
 
 
 @dataclass(frozen=True)
@@ -114,19 +114,12 @@ def materials_of(
     return Materials(splits.train, splits.validation, heldout, reference)
 
 
-def device_for(resources: Resources) -> torch.device:
-    """The GPU that this process may use, if the study asks for one; else the CPU."""
-    return torch.device("cuda" if resources.gpu > 0 else "cpu")
-
-
-def bound_memory(resources: Resources) -> None:
-    """Lets this process take no more of its GPU than the trial's share, so that others fit."""
-    if 0 < resources.gpu < 1:
-        torch.cuda.set_per_process_memory_fraction(resources.gpu)
-
-
 class Trial:
-    """Trains one configuration and scores it when asked to."""
+    """Trains one configuration and scores it when asked to.
+
+    Attributes:
+        scoring: whether it is being scored, or broke off in that.
+    """
 
     def __init__(
         self,
@@ -141,6 +134,7 @@ class Trial:
         materials.reference.to(device)
         self.trainer = Trainer(config, materials.train, device, network, part)
         self.seconds = 0.0
+        self.scoring = False
         self._saved_at = time.monotonic()
         self._save_cost = 0.0
 
@@ -166,7 +160,7 @@ class Trial:
         Raises:
             Diverged: the training loss is not finite.
         """
-        start = time.monotonic()
+        start, self.scoring = time.monotonic(), True
         trainer, settings = self.trainer, self.config.evaluation
         statistics = trainer.statistics()
         decay, validation = trainer.choose_average(self.materials.validation)
@@ -187,7 +181,7 @@ class Trial:
             "ema": decay,
             **statistics,
         }
-        self.seconds += time.monotonic() - start
+        self.seconds, self.scoring = self.seconds + time.monotonic() - start, False
         return scores, images
 
     def denoise(self, samples: int, steps: int | None = None) -> torch.Tensor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
 
@@ -64,6 +64,14 @@ def ours_streamed(setting: Setting) -> Loop:
     shape = tuple(setting.images.shape)
     cached(path, "random images", shape, setting.images)
     return _of_trainer(setting, _TooLarge(path, "random images", shape))
+
+
+def ours_with_averages(setting: Setting) -> Loop:
+    """The same, with averages of five lengths kept beside the weights."""
+    longer = {"ema": (0.9, 0.99, 0.995, 0.999, 0.9995)}
+    training = setting.config.training.model_copy(update=longer)
+    config = setting.config.model_copy(update={"training": training})
+    return _of_trainer(replace(setting, config=config), setting.images)
 
 
 class _TooLarge(MappedImages):
@@ -204,6 +212,7 @@ def parameters(model: nn.Module) -> int:
 LOOPS: dict[str, Callable[[Setting], Loop]] = {
     "ours": ours,
     "ours, streamed from a file": ours_streamed,
+    "ours, with five averages": ours_with_averages,
     "diffusers train_unconditional": diffusers_example,
     "denoising-diffusion-pytorch": lucidrains,
 }

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
 _RESAMPLES = 2000
+
+
+def paired_ratio(turns: Sequence[float], peers: Sequence[float]) -> float:
+    """The middle of the ratios of neighbouring turns, which share a machine's bad minute."""
+    return float(np.median([a / b for a, b in zip(turns, peers, strict=True)]))
 
 
 def iqm(values: npt.ArrayLike) -> float:

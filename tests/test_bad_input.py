@@ -151,6 +151,12 @@ def test_good_images_pass_the_same_check(command: Command, tmp_path: Path) -> No
     assert status == 0, printed
 
 
+def test_a_batch_that_is_larger_than_the_data_is_said(command: Command) -> None:
+    status, printed = command("check", DIGITS, "--set", "training.batch_size=40")
+    assert status == 0
+    assert "note: training.batch_size 40 is more than the 32 training images" in printed
+
+
 def test_a_storage_that_cannot_be_written(command: Command, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     status, printed = command("run", DIGITS, *settings(), "--storage", tmp_path / "file")

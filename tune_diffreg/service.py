@@ -107,6 +107,13 @@ def prepare_with_progress(
             "memorisation look like generalisation",
             style="yellow",
         )
+    batch_size, train = study.training.batch_size, len(preparation.splits.train)
+    if batch_size > train:
+        console.print(
+            f"note: training.batch_size {batch_size} is more than the {train} training images; "
+            "each step sees some of them more than once",
+            style="yellow",
+        )
     copies = {split: count for split, count in preparation.duplicates.items() if count}
     for split, count in copies.items():
         where = "twice in it" if split == "train" else "in an earlier split too"

@@ -32,7 +32,7 @@ def test_as_many_trials_go_on_a_gpu_as_its_memory_holds(monkeypatch: pytest.Monk
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (card - 18 * 10**9, card))
     share = _gpu_share(torch.device("cuda"))
     assert share == 0.23  # 22.5 %, rounded up
-    assert Cost(1.0, 1.0, 1.0, share).trials_per_gpu == 4
+    assert Cost(1.0, 1.0, 1.0, share).trials_per_gpu == 3
     assert Cost(1.0, 1.0, 1.0, 0.6).trials_per_gpu == 1
     assert _gpu_share(CPU) is None
     assert Cost(1.0, 1.0, 1.0, None).trials_per_gpu is None

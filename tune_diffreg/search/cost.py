@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from tune_diffreg.diffusion.device import (
+    OF_SHARE,
     bound_memory,
     device_for,
     does_not_fit,
@@ -50,8 +51,8 @@ class Cost:
 
     @property
     def trials_per_gpu(self) -> int | None:
-        """How many such trials the memory of one GPU holds."""
-        return None if self.gpu_share is None else max(1, int(1 / self.gpu_share + 1e-9))
+        """How many such trials the memory of one GPU holds, each within its bound."""
+        return None if self.gpu_share is None else max(1, int(OF_SHARE / self.gpu_share + 1e-9))
 
 
 def measure(study: Study, materials: Materials) -> Cost:

@@ -248,7 +248,7 @@ class Optimizer(Settings):
 class Training(Settings):
     batch_size: Images = Field(
         32,
-        description="images a step; a training ends with a whole batch, and one that is larger than "
+        description="images a step; a training ends with a whole batch; one that is larger than "
         "the training split has some images twice",
     )
     images: Images = Field(description="full length of a training, in images seen")

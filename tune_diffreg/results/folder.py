@@ -122,12 +122,16 @@ class StudyFolder:
         """The study as it was started.
 
         Raises:
-            InputError: the file is missing or damaged.
+            InputError: the file is missing or damaged, or the folder is a copy under another name,
+                in which one would ask for this study and go on with the other.
         """
-        try:
-            return Study.model_validate(read_yaml(self.study))
-        except ValidationError as error:
-            raise InputError(f"{self.study}: {explain(error)}") from None
+        study = read_resolved(self.study)
+        if study.name != self.name:
+            raise InputError(
+                f"{self.root} holds a study {study.name!r}, not {self.name!r}; give the folder its "
+                "study's name, in a storage of its own if that is taken"
+            )
+        return study
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -173,6 +177,18 @@ class StudyFolder:
         except OSError:  # never run, or a folder that may not be read
             return False
         return False
+
+
+def read_resolved(file: Path) -> Study:
+    """The study in a `study.yaml`, whatever its folder is called.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    try:
+        return Study.model_validate(read_yaml(file))
+    except ValidationError as error:
+        raise InputError(f"{file}: {explain(error)}") from None
 
 
 def list_studies(storage: Path) -> list[StudyFolder]:

@@ -254,7 +254,7 @@ class Mirror:
         try:
             held = abs(lease["time"] - time.time()) < _LEASE_SECONDS
             return str(lease["holder"]) if held else None
-        except (KeyError, TypeError):  # there is none, or none that we wrote
+        except (KeyError, TypeError, OverflowError):  # there is none, or none that we wrote
             return None
 
     def _lease(self, folder: Path) -> dict[str, Any]:

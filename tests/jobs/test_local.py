@@ -71,6 +71,29 @@ def test_a_study_of_another_machine_is_not_stopped_here(
     assert "is run by process 1 on elsewhere; stop it there" in sentence(printed)
 
 
+@pytest.mark.parametrize("says", ["", "one", "host pid", "host 0", "host -1", "host " + "9" * 30])
+def test_a_lock_that_does_not_say_who_holds_it_is_one_sentence(
+    command: Command, folder: StudyFolder, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tune_diffreg.jobs.local._SAYS_WHO_SECONDS", 0.0)
+    with folder.lock():
+        (folder.root / ".lock").write_text(says)
+        status, printed = command("stop", "digits", "--storage", folder.storage)
+    assert status == 2
+    assert "is being run, and its lock does not say by which process" in sentence(printed)
+
+
+def test_who_has_just_begun_is_not_taken_for_who_ran_it_before(
+    folder: StudyFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder.root / ".lock").write_text("elsewhere 1")
+    seen = []
+    monkeypatch.setattr("tune_diffreg.files.check_writable", lambda _: seen.append(folder.holder()))
+    with folder.lock():
+        assert folder.holder() is not None
+    assert seen == [None]
+
+
 def test_logs_are_for_people_or_as_they_are(command: Command, folder: StudyFolder) -> None:
     lines = [
         {"time": "2026-01-02T03:04:05.678Z", "level": "info", "message": "a session begins"},

@@ -17,6 +17,7 @@ from tune_diffreg.mirror import mirror_of
 from tune_diffreg.results import StudyFolder, read_state
 
 _PAUSE_SECONDS = 0.5
+_SAYS_WHO_SECONDS = 2.0
 
 
 def stop_here(folder: StudyFolder) -> dict[str, Any]:
@@ -29,10 +30,7 @@ def stop_here(folder: StudyFolder) -> dict[str, Any]:
         InputError: it does not run, or not here.
         WorkFailed: it has not stopped in time.
     """
-    holder = folder.holder()
-    if holder is None:
-        raise InputError(f"study {folder.name!r} does not run; it is {read_state(folder)['state']}")
-    host, pid = holder
+    host, pid = _holder(folder)
     if host != socket.gethostname():
         raise InputError(
             f"study {folder.name!r} is run by process {pid} on {host}; stop it there, or with "
@@ -49,6 +47,22 @@ def stop_here(folder: StudyFolder) -> dict[str, Any]:
         time.sleep(_PAUSE_SECONDS)
     folder.refresh()
     return read_state(folder)
+
+
+def _holder(folder: StudyFolder) -> tuple[str, int]:
+    """Machine and process that run the study, which says so a moment after it has begun."""
+    deadline = time.monotonic() + _SAYS_WHO_SECONDS
+    while (holder := folder.holder()) is None:
+        if not folder.is_locked():
+            state = read_state(folder, running=False)["state"]
+            raise InputError(f"study {folder.name!r} does not run; it is {state}")
+        if time.monotonic() > deadline:
+            raise InputError(
+                f"study {folder.name!r} is being run, and its lock does not say by which process; "
+                "find that one and end it (SIGTERM)"
+            )
+        time.sleep(_PAUSE_SECONDS)
+    return holder
 
 
 def log_lines(folder: StudyFolder, follow: bool) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ from tune_diffreg.study import Study, read_yaml
 
 # Sheets of images: of a trial its samples and those most like training images, and real ones.
 SAMPLES, PAIRS, REAL = "samples.png", "pairs.png", "real.png"
+
+# What a lock says. No number of a process is longer, and 0 and -1 would be more than one.
+_HOLDER = re.compile(r"(?P<host>\S+) (?P<pid>[1-9][0-9]{0,8})")
 
 
 @dataclass(frozen=True)
@@ -153,15 +157,17 @@ class StudyFolder:
         return self.root / ".lock"
 
     def holder(self) -> tuple[str, int] | None:
-        """Machine and process that run the study now; None where nobody does."""
+        """Machine and process that run the study now.
+
+        None where nobody does, and where it cannot be told who: the holder has just begun, or what
+        it left is damaged. `is_locked` tells which.
+        """
         mirror = mirror_of(self.root)
         told = mirror.holder(self.root) if mirror is not None else None
         if mirror is None and self.is_locked():
-            told = self._lock.read_text()
-        if not told:
-            return None
-        host, pid = told.rsplit(" ", 1)
-        return host, int(pid)
+            told = self._lock.read_text(errors="replace")
+        found = _HOLDER.fullmatch(told or "")
+        return (found["host"], int(found["pid"])) if found else None
 
     def is_locked(self) -> bool:
         """Whether a process is running the study now."""

@@ -211,7 +211,7 @@ def test_a_study_begun_here_is_gone_on_with_elsewhere(
     shutil.rmtree(tmp_path / "cache")  # what this machine had is lost
 
     there = on_another_machine(address, monkeypatch, tmp_path / "other")
-    (folder,) = list_studies(there)
+    folder = open_study(there, "digits")
     assert folder.journal.read_bytes() == journal
     done = run_cli("resume", "digits", "--storage", address)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -283,7 +283,9 @@ class Mirror:
         return content, len(pieces)
 
     def _pieces(self, path: Path) -> list[FileInfo]:
-        return sorted(self._list(self._relative(path) + ".pieces"), key=lambda p: p.base_name)
+        found = self._list(self._relative(path) + ".pieces")
+        ours = (piece for piece in found if piece.base_name.isdecimal())
+        return sorted(ours, key=lambda piece: piece.base_name)
 
     def _piece(self, path: Path, begin: int) -> str:
         return f"{self._there(path)}.pieces/{begin:015d}"

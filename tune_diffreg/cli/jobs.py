@@ -27,6 +27,7 @@ from tune_diffreg.cli.options import (
     storage_here,
 )
 from tune_diffreg.errors import InputError
+from tune_diffreg.secrets import plain_line
 from tune_diffreg.words import program
 
 
@@ -148,20 +149,27 @@ def admit(
 def list_there(address: str, storage: str | None, as_json: bool) -> None:
     """`list` of a cluster."""
     from tune_diffreg.jobs import studies_there
-    from tune_diffreg.terminal import studies_table
 
     rows = studies_there(address, storage)
+    if rows or as_json:
+        show_studies(rows, as_json)
+    else:
+        typer.echo(f"no studies on {address}; start one with: {program()} submit STUDY")
+
+
+def show_studies(rows: list[dict[str, Any]], as_json: bool) -> None:
+    """A table of the studies, and a sentence on each of which there is no more to say."""
+    from tune_diffreg.terminal import studies_table
+
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return
-    begun = [row for row in rows if "trials" in row]
-    if begun:
-        show(begun, studies_table, as_json)
+    known = [row for row in rows if "trials" in row]
+    if known:
+        show(known, studies_table, as_json)
     for row in rows:
         if "trials" not in row:
-            typer.echo(f"{row['study']}: {row['state']}: {row['reason']}")
-    if not rows:
-        typer.echo(f"no studies on {address}; start one with: {program()} submit STUDY")
+            typer.echo(plain_line(f"{row['study']}: {row['state']}: {row['reason']}"))
 
 
 def status_there(name: str, address: str, storage: str | None, as_json: bool) -> None:

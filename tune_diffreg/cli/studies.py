@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tune_diffreg.cli.jobs import list_there, status_there
+from tune_diffreg.cli.jobs import list_there, show_studies, status_there
 from tune_diffreg.cli.options import (
     RUNS,
     Address,
@@ -60,14 +60,13 @@ def list_(
 
 
 def _list_here(storage: Path, as_json: bool) -> None:
-    from tune_diffreg.results import list_studies, read_state
-    from tune_diffreg.terminal import studies_table
+    from tune_diffreg.results import list_states
 
-    rows = [read_state(folder) for folder in list_studies(storage)]
+    rows = list_states(storage)
     if not rows and not as_json:
         console().print(f"no studies in {storage}; start one with: tune-diffreg run STUDY")
         return
-    show(rows, studies_table, as_json)
+    show_studies(rows, as_json)
 
 
 @app.command()

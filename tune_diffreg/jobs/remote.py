@@ -123,7 +123,8 @@ def studies_there(address: str, storage: str | None) -> list[dict[str, Any]]:
     """What `list --json` prints there for the storage, or for the cluster's own and all that jobs
     were given, and the `job` of each study or None.
 
-    A study that has not begun yet has a job and little else.
+    A study that has not begun yet has a job and little else, and so has one in a storage that the
+    cluster cannot read any more.
     """
     cluster = Cluster(address)
     latest = {job.study: job for job in cluster.jobs()}
@@ -131,15 +132,27 @@ def studies_there(address: str, storage: str | None) -> list[dict[str, Any]]:
     answers = {storage or answer.storage or "": answer}
     others = set() if storage else {job.storage for job in latest.values()} - answers.keys()
     for other in sorted(others):
-        answers[other] = ask(cluster, ["list", "--json", "--storage", other]).require()
+        answers[other] = ask(cluster, ["list", "--json", "--storage", other])
     rows = []
     for where, answer in answers.items():
-        for row in json.loads(answer.out):
+        for row in json.loads(answer.out) if answer.status == 0 else []:
             job = latest.get(row["study"])
             rows.append(row | {"job": job.told() if job and job.storage == where else None})
-    begun = {row["job"]["id"] for row in rows if row["job"]}
-    waiting = [j for j in latest.values() if j.storage in answers and j.id not in begun]
-    return rows + [_not_begun(cluster, job) for job in waiting]
+    told = {row["job"]["id"] for row in rows if row["job"]}
+    silent = [j for j in latest.values() if j.storage in answers and j.id not in told]
+    return rows + [_without_folder(cluster, job, answers[job.storage]) for job in silent]
+
+
+def _without_folder(cluster: Cluster, job: StudyJob, answer: Answer) -> dict[str, Any]:
+    """A study that has not begun, or whose storage cannot be read: that hides no other storage."""
+    if answer.status == 0:
+        return _not_begun(cluster, job)
+    return {
+        "study": job.study,
+        "state": "unknown",
+        "reason": answer.sentence,
+        "job": job.told(),
+    }
 
 
 def _try_model(study: Study, folder: Path, code: Sequence[Path]) -> None:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from tune_diffreg.errors import InputError, did_you_mean, explain
+from tune_diffreg.errors import InputError, explain
 from tune_diffreg.files import locked, write_atomically
-from tune_diffreg.mirror import address_of, fetch, mirror_of
+from tune_diffreg.mirror import fetch, mirror_of
 from tune_diffreg.results.formats import to_yaml
 from tune_diffreg.study import Study, read_yaml
 
@@ -195,26 +195,3 @@ def read_resolved(file: Path) -> Study:
         return Study.model_validate(read_yaml(file))
     except ValidationError as error:
         raise InputError(f"{file}: {explain(error)}") from None
-
-
-def list_studies(storage: Path) -> list[StudyFolder]:
-    """All studies in a storage folder, by name."""
-    mirror = mirror_of(storage)
-    if mirror is not None:
-        for name in mirror.names():
-            StudyFolder(storage, name).refresh()
-    found = storage.glob("*/study.yaml") if storage.is_dir() else iter(())
-    return sorted((StudyFolder(storage, p.parent.name) for p in found), key=lambda f: f.name)
-
-
-def open_study(storage: Path, name: str) -> StudyFolder:
-    """The folder of an existing study.
-
-    Raises:
-        InputError: there is none of that name.
-    """
-    known = [folder.name for folder in list_studies(storage)]
-    if name not in known:
-        hint = did_you_mean(name, known) or (f"; there are {', '.join(known)}" if known else "")
-        raise InputError(f"no study {name!r} in {address_of(storage)}{hint}")
-    return StudyFolder(storage, name)

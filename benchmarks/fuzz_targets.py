@@ -32,7 +32,7 @@ from tune_diffreg.errors import InputError
 from tune_diffreg.evaluation.reference import Measured
 from tune_diffreg.evaluation.store import kept
 from tune_diffreg.jobs.address import storage_options
-from tune_diffreg.jobs.local import as_text
+from tune_diffreg.jobs.logs import as_text
 from tune_diffreg.mirror import Mirror, storage_at
 from tune_diffreg.observation.live import read_live
 from tune_diffreg.observation.status import read_status
@@ -229,7 +229,7 @@ def spool(content: bytes) -> None:
 
 def log_line(content: bytes) -> None:
     """A line of the log, as `logs` shows it."""
-    as_text(_text(content))
+    assert as_text(_text(content)).isprintable()
 
 
 def proposals(content: bytes) -> None:

@@ -24,7 +24,7 @@ from tune_diffreg.errors import InputError
 from tune_diffreg.files import write_atomically
 from tune_diffreg.mirror import Mirror, fetch, mirror_of, publish_growth, storage_at, withdraw
 from tune_diffreg.observation import Observer, observer, read_status
-from tune_diffreg.results import StudyFolder, list_studies, open_study
+from tune_diffreg.results import StudyFolder, open_study
 
 
 @pytest.fixture(scope="module")

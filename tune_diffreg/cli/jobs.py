@@ -26,7 +26,6 @@ from tune_diffreg.cli.options import (
     show,
     storage_here,
 )
-from tune_diffreg.errors import InputError
 from tune_diffreg.secrets import plain_line
 from tune_diffreg.words import program
 
@@ -74,13 +73,15 @@ def resume(
     if address is not None and is_jobs_address(address):
         _started(resume_there(name, address, storage), as_json)
         return
-    if as_json:
-        raise InputError("--json goes with the address of a Jobs API, http://...")
-    from tune_diffreg.results import open_study
+    from tune_diffreg.results import open_study, read_state
     from tune_diffreg.service import run_study
 
     here = storage_here(storage)
-    leave(run_study(open_study(here, name).read_study(), here, console(), address))
+    folder = open_study(here, name)
+    status = run_study(folder.read_study(), here, console(stderr=as_json), address)
+    if as_json:
+        typer.echo(json.dumps(read_state(folder), indent=2))
+    leave(status)
 
 
 @app.command()
@@ -116,20 +117,21 @@ def logs(
     as_json: Json = False,
 ) -> None:
     """Show what a study has said so far."""
-    from tune_diffreg.jobs import as_text, follow_log, log_as_data, log_lines, read_log
+    from tune_diffreg import jobs
     from tune_diffreg.results import open_study
 
+    write = partial(print, end="", flush=True)
     if address is None:
-        for line in log_lines(open_study(storage_here(storage), name), follow):
-            print(line if as_json else as_text(line), flush=True)
+        for line in jobs.log_lines(open_study(storage_here(storage), name), follow):
+            print(line if as_json else jobs.as_text(line), flush=True)
     elif follow and as_json:
-        raise InputError("--follow shows what is printed there, which is no JSON")
+        jobs.follow_log_as_data(name, address, storage, write)
     elif follow:
-        follow_log(name, address, partial(print, end="", flush=True))
+        jobs.follow_log(name, address, write)
     elif as_json:
-        sys.stdout.write(log_as_data(name, address, storage))
+        write(jobs.log_as_data(name, address, storage))
     else:
-        sys.stdout.write(read_log(name, address))
+        write(jobs.read_log(name, address))
 
 
 @app.command(hidden=True)

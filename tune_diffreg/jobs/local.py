@@ -1,4 +1,4 @@
-"""The same for a study that a process on this machine runs."""
+"""Stops a study that a process on this machine runs."""
 
 from __future__ import annotations
 
@@ -6,14 +6,10 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Iterator
-from datetime import datetime
 from typing import Any
 
 from tune_diffreg.errors import InputError, WorkFailed
 from tune_diffreg.jobs.client import GRACE_SECONDS
-from tune_diffreg.json_text import parse_json
-from tune_diffreg.mirror import mirror_of
 from tune_diffreg.results import StudyFolder, read_state
 
 _PAUSE_SECONDS = 0.5
@@ -63,35 +59,3 @@ def _holder(folder: StudyFolder) -> tuple[str, int]:
             )
         time.sleep(_PAUSE_SECONDS)
     return holder
-
-
-def log_lines(folder: StudyFolder, follow: bool) -> Iterator[str]:
-    """The lines of `log.jsonl`, and with `follow` those to come, until nobody runs the study."""
-    offset = 0
-    while True:
-        goes_on = follow and folder.is_locked()  # asked first: its last words are in the file then
-        mirror = mirror_of(folder.root)
-        if mirror is not None:
-            mirror.fetch_growth(folder.log)
-        if folder.log.exists():
-            with folder.log.open("rb") as file:
-                file.seek(offset)
-                for line in file:
-                    if line.endswith(b"\n"):
-                        offset += len(line)
-                        yield line.decode(errors="replace").rstrip("\n")
-        if not goes_on:
-            return
-        time.sleep(_PAUSE_SECONDS)
-
-
-def as_text(line: str) -> str:
-    """A line of the log as a person reads it: time of day, what is grave, trial, message."""
-    try:
-        told = parse_json(line)
-        moment = datetime.fromisoformat(told["time"]).astimezone()
-        level = "" if told["level"] == "info" else f"{told['level'].upper()} "
-        trial = f"{told['trial']} " if "trial" in told else ""
-        return f"{moment:%Y-%m-%d %H:%M:%S}  {level}{trial}{told['message']}"
-    except (ValueError, KeyError, TypeError):  # damaged, and still worth a look
-        return line

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,7 @@ def resume_there(name: str, address: str, storage: str | None) -> dict[str, Any]
     jobs = cluster.jobs(name)
     attempt, modules = _next_attempt(jobs, address), jobs[-1].modules if jobs else ()
     with shipped(None, named_code(modules, Path.cwd())) as folder:
-        asked = ["admit", "--name", name, *_where(jobs, storage)]
+        asked = ["admit", "--name", name, *where_it_is(jobs, storage)]
         job = StudyJob(name, ask(cluster, asked).require().out.strip(), attempt, modules)
         return _start(cluster, job, f"resume {shlex.quote(name)}", folder if modules else None)
 
@@ -71,31 +71,12 @@ def stop_there(name: str, address: str) -> dict[str, Any]:
         InputError: it does not run there.
     """
     cluster = Cluster(address)
-    job = _latest(cluster, name)
+    job = latest_job(cluster, name)
     if not job.active:
         raise InputError(f"study {name!r} does not run on {address}; its job has {job.status}")
     cluster.stop(job.id)
     status = cluster.wait(job.id, GRACE_SECONDS + _AFTER_THE_KILL)
     return {"study": name, "address": address, "job": job.told() | {"status": status}}
-
-
-def read_log(name: str, address: str) -> str:
-    """What the latest job of a study has printed."""
-    cluster = Cluster(address)
-    return cluster.log(_latest(cluster, name).id)
-
-
-def follow_log(name: str, address: str, write: Callable[[str], Any]) -> None:
-    """The same as it is printed, until the job ends."""
-    cluster = Cluster(address)
-    cluster.follow(_latest(cluster, name).id, write)
-
-
-def log_as_data(name: str, address: str, storage: str | None) -> str:
-    """What `logs --json` prints there."""
-    cluster = Cluster(address)
-    where = _where(cluster.jobs(name), storage)
-    return ask(cluster, ["logs", name, "--json", *where]).require().out
 
 
 def state_there(name: str, address: str, storage: str | None) -> dict[str, Any]:
@@ -192,7 +173,8 @@ def _start(cluster: Cluster, job: StudyJob, command: str, folder: Path | None) -
     return {"study": job.study, "address": cluster.address, "job": job.told()}
 
 
-def _latest(cluster: Cluster, name: str) -> StudyJob:
+def latest_job(cluster: Cluster, name: str) -> StudyJob:
+    """Raises InputError where none was submitted."""
     jobs = cluster.jobs()
     latest = next((job for job in reversed(jobs) if job.study == name), None)
     if latest is None:
@@ -202,7 +184,7 @@ def _latest(cluster: Cluster, name: str) -> StudyJob:
     return latest
 
 
-def _where(jobs: Sequence[StudyJob], storage: str | None) -> list[str]:
+def where_it_is(jobs: Sequence[StudyJob], storage: str | None) -> list[str]:
     """Where to look for a study: what is said, or what its job was given, or the cluster's own."""
     return storage_options(storage or (jobs[-1].storage if jobs else None))
 
@@ -212,7 +194,7 @@ def _ask_about(
 ) -> tuple[StudyJob | None, Answer]:
     jobs = cluster.jobs(name)
     job = jobs[-1] if jobs and storage in (None, jobs[-1].storage) else None
-    return job, ask(cluster, ["status", name, *options, *_where(jobs, storage)])
+    return job, ask(cluster, ["status", name, *options, *where_it_is(jobs, storage)])
 
 
 def _knows_nothing(answer: Answer) -> bool:

@@ -1,4 +1,4 @@
-"""Which studies a storage holds, and how each of them stands: one that is damaged hides no other."""
+"""Which studies a storage holds and how each stands: one that is damaged hides no other."""
 
 from __future__ import annotations
 

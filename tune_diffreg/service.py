@@ -42,6 +42,9 @@ from tune_diffreg.words import duration, program, storage_option
 
 EXIT_OK, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
 
+_SLOWER = 4
+"""A trial that shares its machine with others may be that many times slower than alone."""
+
 
 def run_study(study: Study, storage: Path, console: Console, address: str | None = None) -> int:
     """Starts a study, or goes on with it where its folder shows that it was begun.
@@ -139,6 +142,18 @@ def prepare_with_progress(
         where = "twice in it" if split == "train" else "in an earlier split too"
         console.print(f"note: {count} images of the {split} split are {where}", style="yellow")
     return preparation
+
+
+def hang_note(study: Study, scoring_seconds: float) -> str | None:
+    """What to say where trials may be taken for hanging that are only scored; seconds as measured,
+    of all scores of a trial together."""
+    limit = study.resources.hang_seconds
+    if limit is None or scoring_seconds < limit / _SLOWER:
+        return None
+    return (
+        f"note: a trial may be silent for {duration(scoring_seconds)} while it scores; on a busy "
+        f"machine resources.hang_seconds {limit:g} may take that for a hang: raise it"
+    )
 
 
 def plan(study: Study, preparation: Preparation, address: str | None) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import tempfile
 import zipfile
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -32,7 +34,7 @@ from tune_diffreg.errors import InputError
 from tune_diffreg.evaluation.reference import Measured
 from tune_diffreg.evaluation.store import kept
 from tune_diffreg.jobs.address import storage_options
-from tune_diffreg.jobs.local import as_text
+from tune_diffreg.jobs.logs import as_text
 from tune_diffreg.mirror import Mirror, storage_at
 from tune_diffreg.observation.live import read_live
 from tune_diffreg.observation.status import read_status
@@ -229,7 +231,7 @@ def spool(content: bytes) -> None:
 
 def log_line(content: bytes) -> None:
     """A line of the log, as `logs` shows it."""
-    as_text(_text(content))
+    assert as_text(_text(content)).isprintable()
 
 
 def proposals(content: bytes) -> None:
@@ -290,11 +292,14 @@ def images(content: bytes) -> None:
 
 
 def addresses(content: bytes) -> None:
-    """Addresses of storages; nothing is connected to."""
+    """Addresses of storages; nothing is connected to, and copies are kept where all else is."""
     text = _text(content)
+    alone = patch.object(Mirror, "check", _unasked)
+    here = patch.dict(os.environ, {"XDG_CACHE_HOME": str(_folder())})
     for read in (storage_at, storage_options):
         try:
-            read(text)
+            with alone, here:
+                read(text)
         except InputError as refused:
             plain_line(str(refused))
 
@@ -379,8 +384,6 @@ def _unasked(_: Mirror) -> None:
 @cache
 def targets() -> dict[str, Target]:
     """All of them, by name."""
-    # The network is no part of reading an address.
-    Mirror.check = _unasked  # type: ignore[method-assign,assignment]
     tensors = {name: tensor.clone() for name, tensor in _model().state_dict().items()}
     kept_tensors = {"features": torch.zeros(8, 2), "radii": torch.zeros(8)}
     pictures = [

@@ -1,11 +1,12 @@
 """Fuzzes every way in for what is not ours, guided by what of our code each input reaches.
 
-    python -m benchmarks.fuzzing [--seconds 280]
+    python -m benchmarks.fuzzing [--seconds 280] [--inputs 200]
 
 The targets are in `benchmarks/fuzz_targets.py`. What was found worth trying is kept in `.fuzzing/`,
 and how much was tried in `benchmarks/results/fuzzing.json`: stopped and started again, it goes on.
 An input that crashes is kept in `tests/fuzz/inputs/`, where the tests try it ever after; a target
-that crashed starts anew once that file no longer crashes.
+that crashed starts anew once that file no longer crashes. The tests give every target a second of
+random mutations beside those (`tests/fuzz`).
 """
 
 from __future__ import annotations
@@ -40,8 +41,9 @@ def main() -> None:
     """Fuzzes until all targets had their inputs, or `--seconds` have passed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=float("inf"))
+    parser.add_argument("--inputs", type=int, default=_WANTED, help="most of each target")
     parser.add_argument("--one", help=argparse.SUPPRESS)  # a slice, in a process of its own
-    parser.add_argument("--arguments", nargs="*", default=[], help=argparse.SUPPRESS)
+    parser.add_argument("arguments", nargs="*", help=argparse.SUPPRESS)  # libFuzzer's, of a slice
     given = parser.parse_args()
     if given.one is not None:
         _fuzz(given.one, given.arguments)
@@ -51,8 +53,9 @@ def main() -> None:
     for name, target in targets().items():
         row = rows.setdefault(name, {"target": name, "inputs": 0, "seconds": 0.0, "crashes": []})
         row["crashes"] = [crash for crash in row["crashes"] if _crashes(name, crash)]
-        while row["inputs"] < target.inputs and not row["crashes"] and time.monotonic() < end:
-            _slice(row, target.inputs - row["inputs"], end - time.monotonic())
+        wanted = min(target.inputs, given.inputs)
+        while row["inputs"] < wanted and not row["crashes"] and time.monotonic() < end:
+            _slice(row, wanted - row["inputs"], end - time.monotonic())
             _write(list(rows.values()))
     _write(list(rows.values()))
 
@@ -83,8 +86,7 @@ def _slice(row: Row, inputs: int, seconds: float) -> None:
     ]  # fmt: skip
     began = time.monotonic()
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.fuzzing", "--one", name, "--arguments", "--",
-         *arguments],
+        [sys.executable, "-m", "benchmarks.fuzzing", f"--one={name}", "--", *arguments],
         capture_output=True, text=True, errors="replace", check=False, cwd=ROOT,
     )  # fmt: skip
     said = done.stderr

@@ -161,7 +161,7 @@ def test_a_storage_that_cannot_be_written(command: Command, tmp_path: Path) -> N
     (tmp_path / "file").write_text("not a folder")
     status, printed = command("run", DIGITS, *settings(), "--storage", tmp_path / "file")
     assert status == 2
-    assert "cannot be written" in sentence(printed)
+    assert "is a file, and not a folder" in sentence(printed)
     assert (tmp_path / "file").read_text() == "not a folder"
 
 

@@ -14,7 +14,7 @@ from benchmarks.faults import drill
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 # Those that no other test does, and that take least.
-_HERE = ("checkpoint with flipped bits", "clock set back")
+_HERE = ("checkpoint with flipped bits", "clock set back and driver killed")
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,8 @@ from moto.server import ThreadedMotoServer
 from tests.conftest import Command, run_cli, tiny_study
 from tests.terminal.test_display import started
 from tests.test_faults import LONG, records, reports, start, wait_for
-from tune_diffreg import mirror
+from tune_diffreg import lease, mirror
+from tune_diffreg.elsewhere import Elsewhere
 from tune_diffreg.errors import InputError
 from tune_diffreg.files import write_atomically
 from tune_diffreg.mirror import Mirror, fetch, mirror_of, publish_growth, storage_at, withdraw
@@ -52,6 +53,11 @@ def address(server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str
 def on_another_machine(address: str, monkeypatch: pytest.MonkeyPatch, home: Path) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(home))
     return storage_at(address)
+
+
+def write_lease(folder: StudyFolder, content: bytes) -> None:
+    """As another machine would."""
+    Elsewhere(found(folder.storage).address).write(f"{folder.name}/.lease", content)
 
 
 def found(storage: Path) -> Mirror:
@@ -122,7 +128,7 @@ def test_what_this_machine_alone_knows_is_kept(address: str) -> None:
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leases are renewed, watched and given up within seconds."""
     for name, seconds in {"_LEASE": 5.0, "_RENEWED": 0.4, "_PAUSE": 0.2}.items():
-        monkeypatch.setattr(mirror, f"{name}_SECONDS", seconds)
+        monkeypatch.setattr(lease, f"{name}_SECONDS", seconds)
 
 
 @pytest.mark.usefixtures("hasty")
@@ -135,9 +141,9 @@ def test_one_machine_at_a_time_runs_a_study_whatever_its_clock_says(
     other = StudyFolder(on_another_machine(address, monkeypatch, tmp_path / "other"), "digits")
     other.refresh()
     clock = time.time
-    monkeypatch.setattr(mirror.time, "time", lambda: clock() + ahead)
+    monkeypatch.setattr(time, "time", lambda: clock() + ahead)
     with folder.lock():
-        monkeypatch.setattr(mirror.time, "time", clock)
+        monkeypatch.setattr(time, "time", clock)
         assert other.is_locked() or ahead
         with pytest.raises(InputError, match="being run by another machine"), other.lock():
             pass
@@ -151,9 +157,8 @@ def test_one_machine_at_a_time_runs_a_study_whatever_its_clock_says(
 def test_a_machine_that_was_lost_gives_way_after_a_while(address: str, ahead: int) -> None:
     folder = StudyFolder(storage_at(address), "digits")
     folder.create(tiny_study())
-    held = found(folder.storage)
-    lease = {"holder": "gone 1", "mark": "its", "time": time.time() + ahead}
-    held._write(held._there(folder.root / ".lease"), json.dumps(lease).encode())
+    left = {"holder": "gone 1", "mark": "its", "time": time.time() + ahead}
+    write_lease(folder, json.dumps(left).encode())
     assert folder.is_locked() or ahead
     begin = time.monotonic()
     with folder.lock():
@@ -162,19 +167,128 @@ def test_a_machine_that_was_lost_gives_way_after_a_while(address: str, ahead: in
 
 
 @pytest.mark.usefixtures("hasty")
-def test_a_machine_that_slept_while_another_took_over_writes_no_more(address: str) -> None:
+def test_a_machine_that_finds_another_in_its_place_writes_no_more(address: str) -> None:
     folder = StudyFolder(storage_at(address), "digits")
     folder.create(tiny_study())
-    held = found(folder.storage)
-    lease = held._there(folder.root / ".lease")
     with folder.lock():
-        held._write(lease, b'{"holder": "other 1", "mark": "its", "time": 1}')
+        write_lease(folder, b'{"holder": "other 1", "mark": "its", "time": 1}')
         deadline = time.monotonic() + 10
         with pytest.raises(OSError, match="another machine has gone on with this study"):
             while time.monotonic() < deadline:
                 write_atomically(folder.best, "late")
                 time.sleep(0.1)
-    assert held._lease(folder.root)["holder"] == "other 1"
+    assert lease.read_lease(Elsewhere(address), "digits/.lease")["holder"] == "other 1"
+
+
+@pytest.fixture
+def cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lease is not renewed any more once it was taken, and lapses after two seconds."""
+    for name, seconds in {"_LEASE": 2.0, "_RENEWED": 1e6, "_PAUSE": 0.1}.items():
+        monkeypatch.setattr(lease, f"{name}_SECONDS", seconds)
+
+
+@pytest.mark.usefixtures("cut_off")
+def test_the_first_that_a_machine_writes_after_another_took_over_is_refused(
+    address: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = StudyFolder(storage_at(address), "digits")
+    folder.create(tiny_study())
+    other = StudyFolder(on_another_machine(address, monkeypatch, tmp_path / "other"), "digits")
+    with folder.lock():
+        folder.journal.write_bytes(b"one\n")
+        publish_growth(folder.journal)
+        write_atomically(folder.best, "one")
+        other.refresh()
+        with other.lock():
+            other.journal.write_bytes(b"one\ntheirs\n")
+            publish_growth(other.journal)
+            folder.journal.write_bytes(b"one\nlate\n")
+            for change in (
+                lambda: publish_growth(folder.journal),
+                lambda: write_atomically(folder.best, "late"),
+                lambda: withdraw(folder.best),
+            ):
+                with pytest.raises(OSError, match="another machine has gone on with this study"):
+                    change()
+    third = StudyFolder(on_another_machine(address, monkeypatch, tmp_path / "third"), "digits")
+    third.refresh()
+    assert third.journal.read_bytes() == b"one\ntheirs\n"
+    assert third.best.read_text() == "one"
+
+
+@pytest.mark.usefixtures("cut_off")
+def test_a_machine_that_was_cut_off_and_not_followed_goes_on(address: str) -> None:
+    folder = StudyFolder(storage_at(address), "digits")
+    folder.create(tiny_study())
+    with folder.lock():
+        before = lease.read_lease(Elsewhere(address), "digits/.lease")
+        time.sleep(2)
+        assert not folder.is_locked(), "another machine could take over now"
+        write_atomically(folder.best, "mine")
+        now = lease.read_lease(Elsewhere(address), "digits/.lease")
+        assert (now["mark"], now["at"] > before["at"]) == (before["mark"], True)
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize("clock", [(3600.0, 0.0), (0.0, 3600.0), (-3600.0, 3600.0)])
+def test_a_lease_is_old_if_one_clock_says_so(
+    address: str, monkeypatch: pytest.MonkeyPatch, clock: tuple[float, float]
+) -> None:
+    """One stands still while a machine sleeps, the other may be set back."""
+    taken = lease.Lease(Elsewhere(address), "digits/.lease")
+    with taken.held("busy"):
+        assert taken._age() < 3600
+        now = lease._clocks()
+        later = tuple(a + b for a, b in zip(now, clock, strict=True))
+        monkeypatch.setattr(lease, "_clocks", lambda: later)
+        assert taken._age() >= 3590
+
+
+def test_what_others_put_into_a_storage_is_no_study_and_no_holder(
+    address: str, command: Command
+) -> None:
+    storage = storage_at(address)
+    folder = StudyFolder(storage, "digits")
+    folder.create(tiny_study())
+    there = Elsewhere(address)
+    there.write("mlflow artifacts/study.yaml", b"name: x")
+    there.write("digits/journal.jsonl.pieces/not-a-number", b"{}")
+    assert [found.name for found in list_studies(storage)] == ["digits"]
+    status, printed = command("list", "--storage", address)
+    assert (status, "│ digits │ interrupted" in printed) == (0, True), printed
+    for says in (b"{", b'{"time": 1e400}', b'{"time": %d, "holder": "a b c"}' % time.time()):
+        write_lease(folder, says)
+        assert folder.holder() is None
+
+
+def test_a_name_that_leads_elsewhere_is_no_study(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S3 takes any name, ".." too."""
+    storage = storage_at(address)
+    StudyFolder(storage, "digits").create(tiny_study())
+    monkeypatch.setattr(Mirror, "names", lambda _: ["..", ".", "a b", "digits"])
+    fetched = list[Path]()
+    monkeypatch.setattr(Mirror, "fetch", lambda _, path: fetched.append(path))
+    assert [found.name for found in list_studies(storage)] == ["digits"]
+    assert fetched == [storage / "digits" / "study.yaml"]
+
+
+def test_a_study_is_opened_without_reading_the_others(
+    address: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    storage = storage_at(address)
+    for name in ("digits", "pens"):
+        folder = StudyFolder(storage, name)
+        folder.create(tiny_study(f"name={name}"))
+        folder.journal.write_bytes(b"x\n")
+        publish_growth(folder.journal)
+    other = on_another_machine(address, monkeypatch, tmp_path / "other")
+    assert open_study(other, "digits").journal.read_bytes() == b"x\n"
+    assert not (other / "pens").exists()
+    with pytest.raises(InputError, match="did you mean 'pens'"):
+        open_study(other, "pen")
+    assert not (other / "pens" / "journal.jsonl").exists()
 
 
 def test_a_storage_that_cannot_be_reached_is_one_sentence(
@@ -187,6 +301,10 @@ def test_a_storage_that_cannot_be_reached_is_one_sentence(
         for address, said in {
             f"s3://bucket/x?endpoint_override={nobody}&scheme=http": "cannot be reached",
             "nonsense://bucket": "cannot be reached",
+            "s3://": "names no bucket or folder",
+            "file://host/studies": "is a folder of another machine, host",
+            __file__: "is a file, and not a folder",
+            f"file://{__file__}": "is a file, and not a folder",
             "s3://key:secret@bucket/x": "no credentials",
         }.items():
             status, printed = command("list", "--storage", address)
@@ -211,7 +329,7 @@ def test_a_study_begun_here_is_gone_on_with_elsewhere(
     shutil.rmtree(tmp_path / "cache")  # what this machine had is lost
 
     there = on_another_machine(address, monkeypatch, tmp_path / "other")
-    (folder,) = list_studies(there)
+    folder = open_study(there, "digits")
     assert folder.journal.read_bytes() == journal
     done = run_cli("resume", "digits", "--storage", address)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -220,6 +338,15 @@ def test_a_study_begun_here_is_gone_on_with_elsewhere(
     done = run_cli("export", "digits", "--storage", address, "--output", tmp_path / "best")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "best" / "pipeline").is_dir()
+
+
+def is_seen(folder: StudyFolder) -> bool:
+    """Whether the trial that runs there and the line of its log are known here."""
+    folder.refresh()
+    found(folder.storage).fetch_growth(folder.log)
+    live = read_status(folder)["live"]
+    running = [trial["trial"] for trial in live["running"]] if live else []
+    return running == ["t0000"] and folder.log.exists() and folder.log.read_text() == "a line\n"
 
 
 def test_another_machine_sees_what_a_study_is_doing_and_reads_its_log(
@@ -233,10 +360,8 @@ def test_another_machine_sees_what_a_study_is_doing_and_reads_its_log(
     with folder.lock(), Observer(study, folder, [], lambda: 0) as watching:
         watching(started("t0000"))
         folder.log.write_text("a line\n")
-        time.sleep(0.5)
         other = StudyFolder(on_another_machine(address, monkeypatch, tmp_path / "b"), study.name)
-        other.refresh()
-        live = read_status(other)["live"]
-        assert [trial["trial"] for trial in live["running"]] == ["t0000"]
-        found(other.storage).fetch_growth(other.log)
-        assert other.log.read_text() == "a line\n"
+        deadline = time.monotonic() + 30
+        while not is_seen(other):
+            assert time.monotonic() < deadline
+            time.sleep(0.2)

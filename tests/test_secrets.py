@@ -179,7 +179,7 @@ def test_even_the_traceback_of_a_mistake_of_ours_shows_none(
         raise RuntimeError(f"at http://me:{SECRET}@host with {SECRET}")
 
     monkeypatch.setenv("RAY_AUTH_TOKEN", SECRET)
-    monkeypatch.setattr("tune_diffreg.results.list_studies", mistaken)
+    monkeypatch.setattr("tune_diffreg.results.list_states", mistaken)
     status, printed = command("list", "--storage", tmp_path)
     assert status == 1
     assert "RuntimeError: at http://***@host with ***" in printed

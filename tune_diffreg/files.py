@@ -98,8 +98,8 @@ def locked(path: Path, busy: str) -> Iterator[None]:
         try:
             file = stack.enter_context(path.open("a"))
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            file.truncate(0)  # first of all, or whoever looks would take the last holder for us
             check_writable(path.parent)
-            file.truncate(0)
             file.write(f"{socket.gethostname()} {os.getpid()}")
             file.flush()
         except BlockingIOError:

@@ -6,35 +6,29 @@ is appended to piece by piece, so that all that is known outlives the machine.
 
 from __future__ import annotations
 
-import errno
 import hashlib
-import json
 import os
-import secrets
-import socket
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from functools import lru_cache, partial
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import SplitResult, urlsplit
+from typing import TYPE_CHECKING
 
+from tune_diffreg.addresses import folder_at
+from tune_diffreg.elsewhere import Elsewhere, May, always
 from tune_diffreg.errors import InputError
-from tune_diffreg.json_text import parse_json
+from tune_diffreg.lease import Lease, holder
 from tune_diffreg.secrets import holds_credentials
 
 if TYPE_CHECKING:
-    from pyarrow.fs import FileInfo, FileSystem
+    from pyarrow.fs import FileSystem
 
 _MARK = ".storage"  # in a local copy: the address of what it is a copy of
 _OWN = "references"  # what each machine makes for itself
-_TRIES, _PAUSE_SECONDS = 3, 1.0
 _MOST_PIECES = 100
-_LEASE_SECONDS, _RENEWED_SECONDS = 60.0, 15.0
-
-T = TypeVar("T")
+_LEASE = ".lease"
+_PIECE = re.compile("[0-9]{15}")
 
 
 def storage_at(address: str) -> Path:
@@ -43,14 +37,13 @@ def storage_at(address: str) -> Path:
     Raises:
         InputError: nothing can be reached there, or the address holds credentials.
     """
-    parts = split_address("--storage", address)
-    if not parts.scheme:
-        return Path(address)
-    if parts.scheme == "file":
-        return Path(parts.path)
+    folder = folder_at(address)
+    if folder is not None:
+        return folder
     if holds_credentials(address):
+        scheme = address.partition(":")[0]
         raise InputError(
-            f"--storage {parts.scheme}://...: an address holds no credentials; put them into the "
+            f"--storage {scheme}://...: an address holds no credentials; put them into the "
             "environment, or give the machines a role"
         )
     copies = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tune-diffreg"
@@ -60,18 +53,6 @@ def storage_at(address: str) -> Path:
     mirror.check()
     (copy / _MARK).write_text(address)
     return copy
-
-
-def split_address(option: str, address: str) -> SplitResult:
-    """The parts of an address; of a path it is the path alone.
-
-    Raises:
-        InputError: it is none.
-    """
-    try:
-        return urlsplit(address)
-    except ValueError as error:  # brackets that are no IPv6 address
-        raise InputError(f"{option} {address}: is no address ({error})") from None
 
 
 def address_of(storage: Path) -> str:
@@ -124,28 +105,24 @@ class Mirror:
     storage knows no appending; now and then all are put into the first.
 
     Raises:
-        OSError: by all methods, when the storage does not answer within seconds; who can wait for
-            longer does (`tune_diffreg.patience`).
+        OSError: by all methods, when the storage does not answer within seconds, or another machine
+            has gone on with the study that this one had a lease of.
     """
 
     def __init__(self, address: str, copy: Path) -> None:
         self.address = address
         self._copy = copy
+        self._storage = Elsewhere(address)
         self._published: dict[Path, tuple[int, int]] = {}  # bytes, pieces
-        self._taken_over = set[str]()
+        self._leases: dict[Path, Lease] = {}
 
     def check(self) -> None:
         """Raises InputError if the storage cannot be reached."""
-        try:
-            files, root = self.files()
-            files.get_file_info(root)
-        except (OSError, ValueError, ImportError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise InputError(f"--storage {self.address}: cannot be reached ({reason})") from None
+        self._storage.check()
 
     def files(self) -> tuple[FileSystem, str]:
         """The file system and the path of the storage in it, as Ray takes them too."""
-        return _files(self.address)
+        return self._storage.files()
 
     def keeps(self, path: Path) -> bool:
         """Whether a file of the copy belongs to the storage: most files of a study do."""
@@ -153,35 +130,33 @@ class Mirror:
         return len(parts) > 1 and parts[0] != _OWN and not any(p.startswith(".") for p in parts)
 
     def publish(self, path: Path) -> None:
-        self._write(self._there(path), path.read_bytes())
+        self._write(path, self._there(path), path.read_bytes())
 
     def fetch(self, path: Path) -> None:
-        content = self._read(self._there(path))
+        content = self._storage.read(self._there(path))
         if content is not None:
             _replace(path, content)
 
     def withdraw(self, path: Path) -> None:
-        files, there = self.files()[0], self._there(path)
-        if _patiently(lambda: files.get_file_info(there)).is_file:
-            _patiently(lambda: files.delete_file(there))
+        self._remove(path, self._there(path))
 
     def publish_growth(self, path: Path) -> None:
         if path not in self._published:
             content, pieces = self._grown(path)
-            self._published[path] = (len(content), pieces)
-        begin, pieces = self._published[path]
-        whole = pieces >= _MOST_PIECES
+            self._published[path] = (len(content), len(pieces))
+        begin, count = self._published[path]
+        whole = count >= _MOST_PIECES
         with path.open("rb") as file:
             file.seek(0 if whole else begin)
             new = file.read()
         if whole:
-            self._write(self._piece(path, 0), new)
-            for piece in self._pieces(path)[1:]:
-                _patiently(partial(self.files()[0].delete_file, piece.path))
+            self._write(path, self._piece(path, 0), new)
+            for later in self._pieces(path)[1:]:
+                self._remove(path, self._piece(path, later))
             self._published[path] = (len(new), 1)
         elif new:
-            self._write(self._piece(path, begin), new)
-            self._published[path] = (begin + len(new), pieces + 1)
+            self._write(path, self._piece(path, begin), new)
+            self._published[path] = (begin + len(new), count + 1)
 
     def fetch_growth(self, path: Path) -> None:
         """What has been published of it, unless the copy holds all of that and more."""
@@ -191,164 +166,69 @@ class Mirror:
             _replace(path, content)
 
     def names(self) -> list[str]:
-        """Of the folders at the top."""
-        return [info.base_name for info in self._list("") if not info.is_file]
+        """Of the folders at the top, whoever made them."""
+        return [info.base_name for info in self._storage.list("") if not info.is_file]
 
     @contextmanager
     def lease(self, folder: Path, busy: str) -> Iterator[None]:
-        """Holds a study's folder against other machines while it is renewed.
+        """Holds a study's folder against other machines; see `tune_diffreg.lease`.
 
-        One that a machine left behind is watched for a minute before it is taken over. Should that
-        machine only have slept, it finds that it can write no more.
+        Should this machine only have slept while another took over, it can write no more there.
 
         Raises:
             InputError: `busy`, where another machine holds it.
         """
-        there = self._there(folder / ".lease")
-        holder, mark = f"{socket.gethostname()} {os.getpid()}", secrets.token_hex(8)
-        ended = threading.Event()
-
-        def mine() -> bool:
-            return self._lease(folder).get("mark") == mark
-
-        def renew() -> None:
-            lease = {"holder": holder, "mark": mark, "time": time.time(), "at": time.monotonic()}
-            self._write(there, json.dumps(lease).encode())
-
-        def keep() -> None:
-            while not ended.wait(_RENEWED_SECONDS):
-                with suppress(OSError):  # the study's own writing will find out
-                    if not mine():
-                        self._taken_over.add(self._there(folder))
-                        return
-                    renew()
-
-        if self._is_renewed(folder):
-            raise InputError(busy)
-        renew()
-        time.sleep(_PAUSE_SECONDS)
-        if not mine():  # both came at once
-            raise InputError(busy)
-        thread = threading.Thread(target=keep, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            thread.join()
-            with suppress(OSError):  # it lapses by itself
-                if mine():
-                    self.files()[0].delete_file(there)
-            self._taken_over.discard(self._there(folder))
+        lease = Lease(self._storage, self._there(folder / _LEASE))
+        with lease.held(busy):
+            self._leases[folder] = lease
+            try:
+                yield
+            finally:
+                del self._leases[folder]
 
     def is_held(self, folder: Path) -> bool:
         """Whether a machine runs the study of this folder now."""
         return self.holder(folder) is not None
 
     def holder(self, folder: Path) -> str | None:
-        """Machine and process that run the study of this folder now, with a space between.
+        """Machine and process that run the study of this folder now, with a space between."""
+        return holder(self._storage, self._there(folder / _LEASE))
 
-        As far as can be told at once: wrong where two machines' clocks differ by a minute.
-        """
-        lease = self._lease(folder)
-        try:
-            held = abs(lease["time"] - time.time()) < _LEASE_SECONDS
-            return str(lease["holder"]) if held else None
-        except (KeyError, TypeError):  # there is none, or none that we wrote
-            return None
-
-    def _lease(self, folder: Path) -> dict[str, Any]:
-        try:
-            found = parse_json(self._read(self._there(folder / ".lease")) or b"{}")
-        except ValueError:  # not ours
-            return {}
-        return found if isinstance(found, dict) else {}
-
-    def _is_renewed(self, folder: Path) -> bool:
-        """Whether somebody renews the lease, by looking on: clocks of two machines may differ."""
-        first, end = self._lease(folder), time.monotonic() + _LEASE_SECONDS
-        while first and time.monotonic() < end:
-            time.sleep(_PAUSE_SECONDS)
-            now = self._lease(folder)
-            if now != first:
-                return bool(now)
-        return False
-
-    def _grown(self, path: Path) -> tuple[bytes, int]:
+    def _grown(self, path: Path) -> tuple[bytes, list[int]]:
         content, pieces = b"", self._pieces(path)
-        for piece in pieces:
-            begin = int(piece.base_name)
+        for begin in pieces:
             if begin <= len(content):
-                content = max(content, content[:begin] + (self._read(piece.path) or b""), key=len)
-        return content, len(pieces)
+                piece = self._storage.read(self._piece(path, begin)) or b""
+                content = max(content, content[:begin] + piece, key=len)
+        return content, pieces
 
-    def _pieces(self, path: Path) -> list[FileInfo]:
-        return sorted(self._list(self._relative(path) + ".pieces"), key=lambda p: p.base_name)
+    def _pieces(self, path: Path) -> list[int]:
+        """Where they begin, in order; what else lies there is not ours."""
+        found = self._storage.list(f"{self._there(path)}.pieces")
+        return sorted(int(info.base_name) for info in found if _PIECE.fullmatch(info.base_name))
 
     def _piece(self, path: Path, begin: int) -> str:
         return f"{self._there(path)}.pieces/{begin:015d}"
 
-    def _list(self, folder: str) -> list[FileInfo]:
-        from pyarrow.fs import FileSelector
+    def _write(self, path: Path, there: str, content: bytes) -> None:
+        self._storage.write(there, content, self._may(path))
 
-        files, root = self.files()
-        selector = FileSelector(f"{root}/{folder}".rstrip("/"), allow_not_found=True)
-        return list(_patiently(lambda: files.get_file_info(selector)))
+    def _remove(self, path: Path, there: str) -> None:
+        self._storage.remove(there, self._may(path))
 
-    def _relative(self, path: Path) -> str:
-        return path.relative_to(self._copy).as_posix()
+    def _may(self, path: Path) -> May:
+        """What asks before each try to change `path` whether the study is still this process'."""
+        held = (self._leases[folder] for folder in path.parents if folder in self._leases)
+        lease = next(held, None)
+        return always if lease is None else lease.require
 
     def _there(self, path: Path) -> str:
-        return f"{self.files()[1]}/{self._relative(path)}"
-
-    def _read(self, there: str) -> bytes | None:
-        def read() -> bytes | None:
-            try:
-                with self.files()[0].open_input_stream(there) as stream:
-                    return bytes(stream.read())
-            except FileNotFoundError:
-                return None
-
-        return _patiently(read)
-
-    def _write(self, there: str, content: bytes) -> None:
-        if any(there.startswith(f"{folder}/") for folder in self._taken_over):
-            raise OSError(errno.ESTALE, "another machine has gone on with this study")
-
-        def write() -> None:
-            with self.files()[0].open_output_stream(there) as stream:
-                stream.write(content)
-
-        _patiently(write)
+        return path.relative_to(self._copy).as_posix()
 
 
 @lru_cache
 def _mirror(copy: Path) -> Mirror:
     return Mirror((copy / _MARK).read_text(), copy)
-
-
-@lru_cache
-def _files(address: str) -> tuple[FileSystem, str]:
-    """As Ray does: what Arrow knows, and through fsspec all else."""
-    from pyarrow import ArrowInvalid, fs
-
-    try:
-        files, root = fs.FileSystem.from_uri(address)
-    except ArrowInvalid:
-        from fsspec.core import url_to_fs
-
-        other, root = url_to_fs(address)
-        files = fs.PyFileSystem(fs.FSSpecHandler(other))
-    return files, root.rstrip("/")
-
-
-def _patiently(ask: Callable[[], T]) -> T:
-    """Asks again where the storage did not answer, a few times."""
-    for _ in range(_TRIES - 1):
-        with suppress(OSError):
-            return ask()
-        time.sleep(_PAUSE_SECONDS)
-    return ask()
 
 
 def _replace(path: Path, content: bytes) -> None:

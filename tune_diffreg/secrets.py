@@ -74,8 +74,17 @@ def plain_line(text: str) -> str:
 
     A terminal obeys such characters, and some names of files cannot be printed at all.
     """
-    shown = masked(text).encode("utf-8", "backslashreplace").decode()
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in shown)
+    return _printable(masked(text))
+
+
+def plain_lines(text: str) -> str:
+    """The same of a text of several lines, whose ends and tabs stay."""
+    return _printable(masked(text), keeps="\n\t")
+
+
+def _printable(text: str, keeps: str = "") -> str:
+    shown = text.encode("utf-8", "backslashreplace").decode()
+    return "".join(c if c.isprintable() or c in keeps else repr(c)[1:-1] for c in shown)
 
 
 def _secrets(environment: Mapping[str, str]) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
+from tune_diffreg.interrupts import sigterm_as_ctrl_c
 from tune_diffreg.observation import Observer, log_to
 from tune_diffreg.patience import Patience, StorageLost
 from tune_diffreg.report import write_report
@@ -36,10 +37,13 @@ from tune_diffreg.search.warm_start import check_warm_start
 from tune_diffreg.study import Study
 from tune_diffreg.syncing import deliver_rest
 from tune_diffreg.terminal import confirmation_table, open_display, result_table
-from tune_diffreg.tracking import Follower, study_delivery
+from tune_diffreg.tracking import Follower, Outcome, study_delivery
 from tune_diffreg.words import duration, program, storage_option
 
 EXIT_OK, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
+
+_SLOWER = 4
+"""A trial that shares its machine with others may be that many times slower than alone."""
 
 
 def run_study(study: Study, storage: Path, console: Console, address: str | None = None) -> int:
@@ -52,6 +56,15 @@ def run_study(study: Study, storage: Path, console: Console, address: str | None
         InputError: before anything is started.
     """
     folder = StudyFolder(storage, study.name)
+    with sigterm_as_ctrl_c():
+        try:
+            return _run(study, folder, console, address)
+        except KeyboardInterrupt:  # outside of the search, or a second one inside
+            _say_interrupted(folder, console)
+            return EXIT_INTERRUPTED
+
+
+def _run(study: Study, folder: StudyFolder, console: Console, address: str | None) -> int:
     folder.refresh()
     check_cluster(study, address)
     if not folder.journal.exists():  # a search that has begun knows it already
@@ -81,12 +94,29 @@ def run_study(study: Study, storage: Path, console: Console, address: str | None
         except (KeyboardInterrupt, StorageLost):
             summary = read_state(folder) | {"state": "interrupted"}
         finally:
-            outcome = deliver_rest(follower, folder, summary)
-    for sentence in outcome.sentences(f"{program()} sync {study.name}{storage_option(storage)}"):
+            outcome = _delivered(follower, folder, summary)
+    later = f"{program()} sync {study.name}{storage_option(folder.storage)}"
+    for sentence in outcome.sentences(later):
         console.print(sentence, style="yellow", soft_wrap=True)
     if patience.lost is not None:
         console.print(str(patience.lost), style="yellow", soft_wrap=True)
     return _conclude(study, folder, summary, console)
+
+
+def _delivered(follower: Follower, folder: StudyFolder, summary: dict[str, Any] | None) -> Outcome:
+    """What MLflow has taken at the end; an interrupt ends the waiting and not the study."""
+    try:
+        return deliver_rest(follower, folder, summary)
+    except KeyboardInterrupt:
+        return follower.leave()
+
+
+def _say_interrupted(folder: StudyFolder, console: Console) -> None:
+    if folder.study.exists():
+        going_on = f"{program()} resume {folder.name}{storage_option(folder.storage)}"
+        console.print(f"Interrupted. Nothing is lost. Go on with:  {going_on}", soft_wrap=True)
+    else:
+        console.print("Interrupted before the study began.")
 
 
 def prepare_with_progress(
@@ -119,6 +149,18 @@ def prepare_with_progress(
         where = "twice in it" if split == "train" else "in an earlier split too"
         console.print(f"note: {count} images of the {split} split are {where}", style="yellow")
     return preparation
+
+
+def hang_note(study: Study, scoring_seconds: float) -> str | None:
+    """What to say where trials may be taken for hanging that are only scored; seconds as measured,
+    of all scores of a trial together."""
+    limit = study.resources.hang_seconds
+    if limit is None or scoring_seconds < limit / _SLOWER:
+        return None
+    return (
+        f"note: a trial may be silent for {duration(scoring_seconds)} while it scores; on a busy "
+        f"machine resources.hang_seconds {limit:g} may take that for a hang: raise it"
+    )
 
 
 def plan(study: Study, preparation: Preparation, address: str | None) -> dict[str, Any]:

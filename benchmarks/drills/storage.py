@@ -1,4 +1,4 @@
-"""Faults of the storage: read-only for a while or for good, full for a while. Needs root."""
+"""Faults of the storage: read-only or full, for a while or for good. Needs root."""
 
 from __future__ import annotations
 
@@ -37,18 +37,34 @@ def read_only_for_good(scene: Scene) -> None:
 
 def full_for_a_while(scene: Scene) -> None:
     """Something else fills the storage under a running study, and seconds later goes away."""
+    filler = _on_a_small_disk(scene)
+    command = scene.run()
+    scene.random_moment(command)
+    _fill(filler)
+    time.sleep(scene.dice.uniform(1, 15))
+    filler.unlink()
+    scene.ends(command, 0)
+
+
+def full_for_good(scene: Scene) -> None:
+    """The storage is full and stays so until the study has given up."""
+    filler = _on_a_small_disk(scene)
+    command = scene.run("resources.storage_seconds=5")
+    scene.random_moment(command, share=0.8)
+    _fill(filler)
+    scene.ends(command, INTERRUPTED)
+    filler.unlink()
+    scene.resume()
+
+
+def _on_a_small_disk(scene: Scene) -> Path:
+    """Gives the drill a storage of little room, and the name of a file to fill it with."""
     scene.storage.mkdir()
     subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={_SIZE}", "drill", scene.storage], check=True
     )
     scene.on_close(lambda: _unmount(scene.storage))
-    command = scene.run()
-    scene.random_moment(command)
-    filler = scene.storage / "filler"
-    _fill(filler)
-    time.sleep(scene.dice.uniform(1, 15))
-    filler.unlink()
-    scene.ends(command, 0)
+    return scene.storage / "filler"
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from tests.conftest import DIGITS, Command, tiny_study
 from tests.test_bad_input import sentence, settings
 from tune_diffreg.errors import InputError
 from tune_diffreg.jobs import admit, readmit
+from tune_diffreg.jobs.client import Cluster
 from tune_diffreg.results import Journal, StudyFolder
 
 
@@ -124,3 +126,23 @@ def test_a_name_is_free_for_the_same_study_until_it_ends(tmp_path: Path) -> None
 def test_a_cluster_that_names_no_storage_must_be_told_one() -> None:
     with pytest.raises(InputError, match="--storage is missing, and the cluster names none"):
         admit(tiny_study(), Path("runs"))
+
+
+def test_two_who_submit_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Taken:
+        """Ray's client, whose server has the job by the time that it is sent."""
+
+        def __init__(self, _: str) -> None:
+            pass
+
+        def submit_job(self, submission_id: str, **_: Any) -> None:
+            raise RuntimeError(
+                "Request failed with status code 500: Traceback (most recent call last):\n"
+                f"ValueError: Job with submission_id {submission_id} already exists. Please use a "
+                "different submission_id.\n."
+            )
+
+    monkeypatch.setattr("ray.job_submission.JobSubmissionClient", Taken)
+    monkeypatch.setattr("tune_diffreg.jobs.client.require_jobs_address", lambda _: None)
+    with pytest.raises(InputError, match="somebody else has just started the same study"):
+        Cluster("http://here").submit("tune-diffreg-digits", "true", None)

@@ -9,11 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from tests.conftest import Command, run_cli, tiny_study
 from tests.test_bad_input import sentence
 from tests.test_faults import LONG, records, reports, start, wait_for
 from tune_diffreg.results import Journal, StudyFolder
+from tune_diffreg.study import Study
 
 HOLDS = """
 import signal, sys
@@ -71,22 +73,42 @@ def test_a_study_of_another_machine_is_not_stopped_here(
     assert "is run by process 1 on elsewhere; stop it there" in sentence(printed)
 
 
-def test_logs_are_for_people_or_as_they_are(command: Command, folder: StudyFolder) -> None:
-    lines = [
-        {"time": "2026-01-02T03:04:05.678Z", "level": "info", "message": "a session begins"},
-        {"time": "2026-01-02T03:04:06.000Z", "level": "warning", "trial": "t0001",
-         "message": "failed: loss became nan"},
-    ]  # fmt: skip
-    text = "".join(f"{json.dumps(line)}\n" for line in lines)
-    folder.log.write_text(f'{text}damaged\n{{"time": tor')
-    logs = ["logs", "digits", "--storage", folder.storage]
-    status, printed = command(*logs, "--follow")  # nobody runs it, so nothing is waited for
-    assert status == 0
-    first, second, third = printed.splitlines()
-    assert first.endswith(":05  a session begins")
-    assert second.endswith(":06  WARNING t0001 failed: loss became nan")
-    assert third == "damaged"
-    assert command(*logs, "--json") == (0, f"{text}damaged\n")
+@pytest.mark.parametrize("says", ["", "one", "host pid", "host 0", "host -1", "host " + "9" * 30])
+def test_a_lock_that_does_not_say_who_holds_it_is_one_sentence(
+    command: Command, folder: StudyFolder, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tune_diffreg.jobs.local._SAYS_WHO_SECONDS", 0.0)
+    with folder.lock():
+        (folder.root / ".lock").write_text(says)
+        status, printed = command("stop", "digits", "--storage", folder.storage)
+    assert status == 2
+    assert "is being run, and its lock does not say by which process" in sentence(printed)
+
+
+def test_who_has_just_begun_is_not_taken_for_who_ran_it_before(
+    folder: StudyFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder.root / ".lock").write_text("elsewhere 1")
+    seen = []
+    monkeypatch.setattr("tune_diffreg.files.check_writable", lambda _: seen.append(folder.holder()))
+    with folder.lock():
+        assert folder.holder() is not None
+    assert seen == [None]
+
+
+def test_a_study_that_is_gone_on_with_here_says_what_came_of_it_as_data(
+    command: Command, folder: StudyFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(study: Study, storage: Path, console: Console, address: str | None) -> int:
+        assert (study.name, storage, address) == ("digits", folder.storage, None)
+        assert console.stderr  # so that what is printed is nothing but data
+        return 130
+
+    monkeypatch.setattr("tune_diffreg.service.run_study", run)
+    status, printed = command("resume", "digits", "--storage", folder.storage, "--json")
+    assert status == 130
+    told = json.loads(printed)
+    assert (told["study"], told["state"], told["trials"]["total"]) == ("digits", "interrupted", 1)
 
 
 @pytest.mark.slow

@@ -93,6 +93,8 @@ def test_a_study_from_submission_through_a_stop_to_an_export(
     assert "as job tune-diffreg-digits~2" in resumed
     screen = succeeded(cluster.run("logs", "digits", "--follow", *there))  # until it has ended
     assert "digits: 2 trials in" in screen
+    told = succeeded(cluster.run("logs", "digits", "--follow", "--json", *there)).splitlines()
+    assert json.loads(told[-1])["event"] == "stop"
     after = records(storage)
     assert {record.state for record in after.values()} == {"complete"}
     for trial_id, record in before.items():

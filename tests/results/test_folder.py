@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import tiny_study
+from tests.conftest import Command, tiny_study
+from tests.test_bad_input import sentence
 from tune_diffreg.errors import InputError
 from tune_diffreg.files import write_atomically
 from tune_diffreg.results import StudyFolder, list_studies, open_study
@@ -34,6 +36,17 @@ def test_the_same_study_is_opened_again_and_another_refused(tmp_path: Path) -> N
     with pytest.raises(InputError, match="made from another file"):
         folder.create(tiny_study("search.seed=1"))
     assert folder.read_study() == tiny_study()
+
+
+def test_a_copy_under_another_name_is_not_taken_for_the_study_that_it_is_of(
+    command: Command, tmp_path: Path
+) -> None:
+    StudyFolder(tmp_path, "digits").create(tiny_study())
+    shutil.copytree(tmp_path / "digits", tmp_path / "digits2")
+    for verb in ("resume", "status", "stop", "sync", "report"):
+        status, printed = command(verb, "digits2", "--storage", tmp_path)
+        assert status == 2
+        assert "digits2 holds a study 'digits', not 'digits2'" in sentence(printed)
 
 
 def test_one_process_at_a_time_runs_a_study(tmp_path: Path) -> None:

@@ -116,6 +116,13 @@ def test_silence_beyond_the_limit_is_a_hang_and_any_result_a_sign_of_life(tmp_pa
     )  # fmt: skip
 
 
+def test_a_trial_that_hangs_does_not_do_so_for_ever(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    hangs = stage.start()
+    assert stage.watch(21_600) == []
+    assert stage.watch(1) == [hangs]
+
+
 def test_a_trial_that_waits_for_a_machine_or_for_a_busy_driver_does_not_hang(
     tmp_path: Path,
 ) -> None:
@@ -130,9 +137,9 @@ def test_a_trial_that_waits_for_a_machine_or_for_a_busy_driver_does_not_hang(
 
 
 def test_without_a_limit_nothing_hangs(tmp_path: Path) -> None:
-    stage = Stage(tmp_path)
+    stage = Stage(tmp_path, "resources.hang_seconds=null")
     stage.start()
-    assert stage.watch(10_000) == []
+    assert stage.watch(30_000) == []
 
 
 def test_a_storage_that_is_lost_ends_the_session_and_fails_no_trial(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from tests.conftest import tiny_study
 from tune_diffreg.errors import WorkFailed
 from tune_diffreg.search.cost import Cost, _gpu_share, measure
 from tune_diffreg.search.trial import Trial, load_materials
+from tune_diffreg.service import hang_note
 from tune_diffreg.study import Study
 
 CPU = torch.device("cpu")
@@ -64,3 +65,15 @@ def test_what_is_foretold_is_what_a_trial_takes() -> None:
         scoring += time.monotonic() - reached
     assert 0.4 < foretold.training_seconds / training < 2.5
     assert 0.4 < foretold.scoring_seconds / scoring < 2.5
+
+
+@pytest.mark.parametrize(
+    ("limit", "scoring", "is_said"),
+    [("60", 5.0, False), ("60", 30.0, True), ("60", 600.0, True), ("null", 1e6, False)],
+)
+def test_a_limit_that_scoring_may_take_for_a_hang_is_said(
+    limit: str, scoring: float, is_said: bool
+) -> None:
+    note = hang_note(tiny_study(f"resources.hang_seconds={limit}"), scoring)
+    assert (note is not None) == is_said
+    assert note is None or "resources.hang_seconds 60 may take that for a hang" in note

@@ -27,14 +27,15 @@ def earlier(storage: Path) -> Study:
 
 
 def test_trials_of_an_earlier_study_are_learned_from_once(tmp_path: Path) -> None:
-    before = earlier(tmp_path)
-    study = tiny_study(f"search.warm_start={tmp_path / 'earlier'}")
+    earlier(tmp_path)
+    (tmp_path / "earlier").rename(tmp_path / "put aside")
+    study = tiny_study(f"search.warm_start={tmp_path / 'put aside'}")
     play(coordinator(tmp_path, study), study, stop_after=3)
     subject = coordinator(tmp_path, study)
     play(subject, study)
     known = [t for t in optuna_trials(tmp_path / study.name) if "source" in t.user_attrs]
-    others = [t for t in optuna_trials(tmp_path / before.name) if "source" not in t.user_attrs]
-    assert [t.user_attrs["source"] for t in known] == [f"earlier/t{n:04d}" for n in range(2, 8)]
+    others = [t for t in optuna_trials(tmp_path / "put aside") if "source" not in t.user_attrs]
+    assert [t.user_attrs["source"] for t in known] == [f"put aside/t{n:04d}" for n in range(2, 8)]
     for copy, original in zip(known, others, strict=True):
         assert (copy.state, copy.params) == (original.state, original.params)
         assert copy.intermediate_values == original.intermediate_values

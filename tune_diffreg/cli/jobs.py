@@ -26,7 +26,7 @@ from tune_diffreg.cli.options import (
     show,
     storage_here,
 )
-from tune_diffreg.errors import InputError
+from tune_diffreg.secrets import plain_line
 from tune_diffreg.words import program
 
 
@@ -73,13 +73,15 @@ def resume(
     if address is not None and is_jobs_address(address):
         _started(resume_there(name, address, storage), as_json)
         return
-    if as_json:
-        raise InputError("--json goes with the address of a Jobs API, http://...")
-    from tune_diffreg.results import open_study
+    from tune_diffreg.results import open_study, read_state
     from tune_diffreg.service import run_study
 
     here = storage_here(storage)
-    leave(run_study(open_study(here, name).read_study(), here, console(), address))
+    folder = open_study(here, name)
+    status = run_study(folder.read_study(), here, console(stderr=as_json), address)
+    if as_json:
+        typer.echo(json.dumps(read_state(folder), indent=2))
+    leave(status)
 
 
 @app.command()
@@ -115,20 +117,21 @@ def logs(
     as_json: Json = False,
 ) -> None:
     """Show what a study has said so far."""
-    from tune_diffreg.jobs import as_text, follow_log, log_as_data, log_lines, read_log
+    from tune_diffreg import jobs
     from tune_diffreg.results import open_study
 
+    write = partial(print, end="", flush=True)
     if address is None:
-        for line in log_lines(open_study(storage_here(storage), name), follow):
-            print(line if as_json else as_text(line), flush=True)
+        for line in jobs.log_lines(open_study(storage_here(storage), name), follow):
+            print(line if as_json else jobs.as_text(line), flush=True)
     elif follow and as_json:
-        raise InputError("--follow shows what is printed there, which is no JSON")
+        jobs.follow_log_as_data(name, address, storage, write)
     elif follow:
-        follow_log(name, address, partial(print, end="", flush=True))
+        jobs.follow_log(name, address, write)
     elif as_json:
-        sys.stdout.write(log_as_data(name, address, storage))
+        write(jobs.log_as_data(name, address, storage))
     else:
-        sys.stdout.write(read_log(name, address))
+        write(jobs.read_log(name, address))
 
 
 @app.command(hidden=True)
@@ -148,20 +151,27 @@ def admit(
 def list_there(address: str, storage: str | None, as_json: bool) -> None:
     """`list` of a cluster."""
     from tune_diffreg.jobs import studies_there
-    from tune_diffreg.terminal import studies_table
 
     rows = studies_there(address, storage)
+    if rows or as_json:
+        show_studies(rows, as_json)
+    else:
+        typer.echo(f"no studies on {address}; start one with: {program()} submit STUDY")
+
+
+def show_studies(rows: list[dict[str, Any]], as_json: bool) -> None:
+    """A table of the studies, and a sentence on each of which there is no more to say."""
+    from tune_diffreg.terminal import studies_table
+
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return
-    begun = [row for row in rows if "trials" in row]
-    if begun:
-        show(begun, studies_table, as_json)
+    known = [row for row in rows if "trials" in row]
+    if known:
+        show(known, studies_table, as_json)
     for row in rows:
         if "trials" not in row:
-            typer.echo(f"{row['study']}: {row['state']}: {row['reason']}")
-    if not rows:
-        typer.echo(f"no studies on {address}; start one with: {program()} submit STUDY")
+            typer.echo(plain_line(f"{row['study']}: {row['state']}: {row['reason']}"))
 
 
 def status_there(name: str, address: str, storage: str | None, as_json: bool) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tune_diffreg.cli.jobs import list_there, status_there
+from tune_diffreg.cli.jobs import list_there, show_studies, status_there
 from tune_diffreg.cli.options import (
     RUNS,
     Address,
@@ -39,13 +39,16 @@ def run(study: File, set_: Set = None, storage: Storage = RUNS, address: Address
 @app.command()
 def check(study: File, set_: Set = None, address: Address = None, as_json: Json = False) -> None:
     """Check a study file and its data, time one trial, and print the plan; starts no study."""
-    from tune_diffreg.service import plan, prepare_with_progress
+    from tune_diffreg.service import hang_note, plan, prepare_with_progress
     from tune_diffreg.study import read_study
     from tune_diffreg.terminal import plan_table
 
     settings = read_study(study, set_ or ())
     found = plan(settings, prepare_with_progress(settings, console(stderr=as_json)), address)
     show(found, plan_table, as_json)
+    note = found["cost"] and hang_note(settings, found["cost"]["scoring_seconds"])
+    if note:
+        console(stderr=True).print(note, style="yellow", soft_wrap=True)
 
 
 @app.command("list")
@@ -60,14 +63,13 @@ def list_(
 
 
 def _list_here(storage: Path, as_json: bool) -> None:
-    from tune_diffreg.results import list_studies, read_state
-    from tune_diffreg.terminal import studies_table
+    from tune_diffreg.results import list_states
 
-    rows = [read_state(folder) for folder in list_studies(storage)]
+    rows = list_states(storage)
     if not rows and not as_json:
         console().print(f"no studies in {storage}; start one with: tune-diffreg run STUDY")
         return
-    show(rows, studies_table, as_json)
+    show_studies(rows, as_json)
 
 
 @app.command()

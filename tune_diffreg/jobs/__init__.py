@@ -2,12 +2,17 @@
 
 from tune_diffreg.jobs.address import is_jobs_address, require_jobs_address
 from tune_diffreg.jobs.admission import admit, readmit
-from tune_diffreg.jobs.local import as_text, log_lines, stop_here
+from tune_diffreg.jobs.local import stop_here
+from tune_diffreg.jobs.logs import (
+    as_text,
+    follow_log,
+    follow_log_as_data,
+    log_as_data,
+    log_lines,
+    read_log,
+)
 from tune_diffreg.jobs.remote import (
     answer_of,
-    follow_log,
-    log_as_data,
-    read_log,
     resume_there,
     state_there,
     stop_there,
@@ -20,6 +25,7 @@ __all__ = [
     "answer_of",
     "as_text",
     "follow_log",
+    "follow_log_as_data",
     "is_jobs_address",
     "log_as_data",
     "log_lines",

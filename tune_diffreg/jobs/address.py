@@ -5,8 +5,8 @@ from __future__ import annotations
 import socket
 from pathlib import PurePosixPath
 
+from tune_diffreg.addresses import split_address
 from tune_diffreg.errors import InputError
-from tune_diffreg.mirror import split_address
 from tune_diffreg.secrets import holds_credentials
 
 _PORTS = {"http": 80, "https": 443}

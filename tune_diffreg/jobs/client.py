@@ -98,14 +98,25 @@ class Cluster:
         Args:
             shipped: folder that it is started in, copied from here.
             about: `metadata` of the job.
+
+        Raises:
+            InputError: also where somebody else has just started a job of that id.
         """
         environment: dict[str, Any] = {"env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": str(GRACE_SECONDS)}}
         if shipped is not None:
             environment["working_dir"] = str(shipped)
         with self._plainly():
-            self._client.submit_job(
-                entrypoint=entrypoint, submission_id=id_, runtime_env=environment, **about
-            )
+            try:
+                self._client.submit_job(
+                    entrypoint=entrypoint, submission_id=id_, runtime_env=environment, **about
+                )
+            except RuntimeError as error:
+                if f"{id_} already exists" not in str(error):
+                    raise
+                raise InputError(
+                    f"{self.address} has a job {id_} already: somebody else has just started the "
+                    "same study; see `list`, or choose another name (--set name=...)"
+                ) from None
 
     def status(self, id_: str) -> str:
         with self._plainly():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,7 @@ def resume_there(name: str, address: str, storage: str | None) -> dict[str, Any]
     jobs = cluster.jobs(name)
     attempt, modules = _next_attempt(jobs, address), jobs[-1].modules if jobs else ()
     with shipped(None, named_code(modules, Path.cwd())) as folder:
-        asked = ["admit", "--name", name, *_where(jobs, storage)]
+        asked = ["admit", "--name", name, *where_it_is(jobs, storage)]
         job = StudyJob(name, ask(cluster, asked).require().out.strip(), attempt, modules)
         return _start(cluster, job, f"resume {shlex.quote(name)}", folder if modules else None)
 
@@ -71,31 +71,12 @@ def stop_there(name: str, address: str) -> dict[str, Any]:
         InputError: it does not run there.
     """
     cluster = Cluster(address)
-    job = _latest(cluster, name)
+    job = latest_job(cluster, name)
     if not job.active:
         raise InputError(f"study {name!r} does not run on {address}; its job has {job.status}")
     cluster.stop(job.id)
     status = cluster.wait(job.id, GRACE_SECONDS + _AFTER_THE_KILL)
     return {"study": name, "address": address, "job": job.told() | {"status": status}}
-
-
-def read_log(name: str, address: str) -> str:
-    """What the latest job of a study has printed."""
-    cluster = Cluster(address)
-    return cluster.log(_latest(cluster, name).id)
-
-
-def follow_log(name: str, address: str, write: Callable[[str], Any]) -> None:
-    """The same as it is printed, until the job ends."""
-    cluster = Cluster(address)
-    cluster.follow(_latest(cluster, name).id, write)
-
-
-def log_as_data(name: str, address: str, storage: str | None) -> str:
-    """What `logs --json` prints there."""
-    cluster = Cluster(address)
-    where = _where(cluster.jobs(name), storage)
-    return ask(cluster, ["logs", name, "--json", *where]).require().out
 
 
 def state_there(name: str, address: str, storage: str | None) -> dict[str, Any]:
@@ -123,7 +104,8 @@ def studies_there(address: str, storage: str | None) -> list[dict[str, Any]]:
     """What `list --json` prints there for the storage, or for the cluster's own and all that jobs
     were given, and the `job` of each study or None.
 
-    A study that has not begun yet has a job and little else.
+    A study that has not begun yet has a job and little else, and so has one in a storage that the
+    cluster cannot read any more.
     """
     cluster = Cluster(address)
     latest = {job.study: job for job in cluster.jobs()}
@@ -131,15 +113,27 @@ def studies_there(address: str, storage: str | None) -> list[dict[str, Any]]:
     answers = {storage or answer.storage or "": answer}
     others = set() if storage else {job.storage for job in latest.values()} - answers.keys()
     for other in sorted(others):
-        answers[other] = ask(cluster, ["list", "--json", "--storage", other]).require()
+        answers[other] = ask(cluster, ["list", "--json", "--storage", other])
     rows = []
     for where, answer in answers.items():
-        for row in json.loads(answer.out):
+        for row in json.loads(answer.out) if answer.status == 0 else []:
             job = latest.get(row["study"])
             rows.append(row | {"job": job.told() if job and job.storage == where else None})
-    begun = {row["job"]["id"] for row in rows if row["job"]}
-    waiting = [j for j in latest.values() if j.storage in answers and j.id not in begun]
-    return rows + [_not_begun(cluster, job) for job in waiting]
+    told = {row["job"]["id"] for row in rows if row["job"]}
+    silent = [j for j in latest.values() if j.storage in answers and j.id not in told]
+    return rows + [_without_folder(cluster, job, answers[job.storage]) for job in silent]
+
+
+def _without_folder(cluster: Cluster, job: StudyJob, answer: Answer) -> dict[str, Any]:
+    """A study that has not begun, or whose storage cannot be read: that hides no other storage."""
+    if answer.status == 0:
+        return _not_begun(cluster, job)
+    return {
+        "study": job.study,
+        "state": "unknown",
+        "reason": answer.sentence,
+        "job": job.told(),
+    }
 
 
 def _try_model(study: Study, folder: Path, code: Sequence[Path]) -> None:
@@ -179,7 +173,8 @@ def _start(cluster: Cluster, job: StudyJob, command: str, folder: Path | None) -
     return {"study": job.study, "address": cluster.address, "job": job.told()}
 
 
-def _latest(cluster: Cluster, name: str) -> StudyJob:
+def latest_job(cluster: Cluster, name: str) -> StudyJob:
+    """Raises InputError where none was submitted."""
     jobs = cluster.jobs()
     latest = next((job for job in reversed(jobs) if job.study == name), None)
     if latest is None:
@@ -189,7 +184,7 @@ def _latest(cluster: Cluster, name: str) -> StudyJob:
     return latest
 
 
-def _where(jobs: Sequence[StudyJob], storage: str | None) -> list[str]:
+def where_it_is(jobs: Sequence[StudyJob], storage: str | None) -> list[str]:
     """Where to look for a study: what is said, or what its job was given, or the cluster's own."""
     return storage_options(storage or (jobs[-1].storage if jobs else None))
 
@@ -199,7 +194,7 @@ def _ask_about(
 ) -> tuple[StudyJob | None, Answer]:
     jobs = cluster.jobs(name)
     job = jobs[-1] if jobs and storage in (None, jobs[-1].storage) else None
-    return job, ask(cluster, ["status", name, *options, *_where(jobs, storage)])
+    return job, ask(cluster, ["status", name, *options, *where_it_is(jobs, storage)])
 
 
 def _knows_nothing(answer: Answer) -> bool:

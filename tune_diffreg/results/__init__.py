@@ -12,8 +12,9 @@ from tune_diffreg.results.confirmation import (
     conclude,
     repetitions,
 )
-from tune_diffreg.results.folder import StudyFolder, list_studies, open_study
+from tune_diffreg.results.folder import StudyFolder
 from tune_diffreg.results.journal import Journal, read_journal
+from tune_diffreg.results.listing import list_states, list_studies, open_study
 from tune_diffreg.results.ranking import best_trial, leading_trial
 from tune_diffreg.results.soundness import require_sound
 from tune_diffreg.results.summary import (
@@ -45,6 +46,7 @@ __all__ = [
     "confirmation_rows",
     "final_state",
     "leading_trial",
+    "list_states",
     "list_studies",
     "open_study",
     "read_best",

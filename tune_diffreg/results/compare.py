@@ -7,7 +7,7 @@ from typing import Any
 
 from tune_diffreg.errors import InputError
 from tune_diffreg.results.best import Best, read_best
-from tune_diffreg.results.folder import open_study
+from tune_diffreg.results.listing import open_study
 from tune_diffreg.study.space import flatten
 
 _SCORES = ("memorized_fraction", "heldout_memorized_fraction", "validation_loss", "loss_gap")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,14 +11,17 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from tune_diffreg.errors import InputError, did_you_mean, explain
+from tune_diffreg.errors import InputError, explain
 from tune_diffreg.files import locked, write_atomically
-from tune_diffreg.mirror import address_of, fetch, mirror_of
+from tune_diffreg.mirror import fetch, mirror_of
 from tune_diffreg.results.formats import to_yaml
 from tune_diffreg.study import Study, read_yaml
 
 # Sheets of images: of a trial its samples and those most like training images, and real ones.
 SAMPLES, PAIRS, REAL = "samples.png", "pairs.png", "real.png"
+
+# What a lock says. No number of a process is longer, and 0 and -1 would be more than one.
+_HOLDER = re.compile(r"(?P<host>\S+) (?P<pid>[1-9][0-9]{0,8})")
 
 
 @dataclass(frozen=True)
@@ -122,12 +126,16 @@ class StudyFolder:
         """The study as it was started.
 
         Raises:
-            InputError: the file is missing or damaged.
+            InputError: the file is missing or damaged, or the folder is a copy under another name,
+                in which one would ask for this study and go on with the other.
         """
-        try:
-            return Study.model_validate(read_yaml(self.study))
-        except ValidationError as error:
-            raise InputError(f"{self.study}: {explain(error)}") from None
+        study = read_resolved(self.study)
+        if study.name != self.name:
+            raise InputError(
+                f"{self.root} holds a study {study.name!r}, not {self.name!r}; give the folder its "
+                "study's name, in a storage of its own if that is taken"
+            )
+        return study
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -149,15 +157,17 @@ class StudyFolder:
         return self.root / ".lock"
 
     def holder(self) -> tuple[str, int] | None:
-        """Machine and process that run the study now; None where nobody does."""
+        """Machine and process that run the study now.
+
+        None where nobody does, and where it cannot be told who: the holder has just begun, or what
+        it left is damaged. `is_locked` tells which.
+        """
         mirror = mirror_of(self.root)
         told = mirror.holder(self.root) if mirror is not None else None
         if mirror is None and self.is_locked():
-            told = self._lock.read_text()
-        if not told:
-            return None
-        host, pid = told.rsplit(" ", 1)
-        return host, int(pid)
+            told = self._lock.read_text(errors="replace")
+        found = _HOLDER.fullmatch(told or "")
+        return (found["host"], int(found["pid"])) if found else None
 
     def is_locked(self) -> bool:
         """Whether a process is running the study now."""
@@ -175,24 +185,13 @@ class StudyFolder:
         return False
 
 
-def list_studies(storage: Path) -> list[StudyFolder]:
-    """All studies in a storage folder, by name."""
-    mirror = mirror_of(storage)
-    if mirror is not None:
-        for name in mirror.names():
-            StudyFolder(storage, name).refresh()
-    found = storage.glob("*/study.yaml") if storage.is_dir() else iter(())
-    return sorted((StudyFolder(storage, p.parent.name) for p in found), key=lambda f: f.name)
-
-
-def open_study(storage: Path, name: str) -> StudyFolder:
-    """The folder of an existing study.
+def read_resolved(file: Path) -> Study:
+    """The study in a `study.yaml`, whatever its folder is called.
 
     Raises:
-        InputError: there is none of that name.
+        InputError: the file is missing or damaged.
     """
-    known = [folder.name for folder in list_studies(storage)]
-    if name not in known:
-        hint = did_you_mean(name, known) or (f"; there are {', '.join(known)}" if known else "")
-        raise InputError(f"no study {name!r} in {address_of(storage)}{hint}")
-    return StudyFolder(storage, name)
+    try:
+        return Study.model_validate(read_yaml(file))
+    except ValidationError as error:
+        raise InputError(f"{file}: {explain(error)}") from None

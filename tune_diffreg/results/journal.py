@@ -95,5 +95,7 @@ def events_from(path: Path, offset: int) -> Iterator[tuple[Event, int]]:
                 yield event, offset
     except FileNotFoundError:
         raise InputError(f"{path}: the study's journal is missing") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: is a folder, and the study's journal should be there") from None
     except ValueError:
         raise InputError(f"{path}: the study's journal is damaged at byte {offset:,}") from None

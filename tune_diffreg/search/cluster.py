@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from tune_diffreg.errors import InputError
+from tune_diffreg.interrupts import sigterm_as_it_was
 from tune_diffreg.memory import GIB, machine_memory
 from tune_diffreg.study import Study
 
@@ -41,7 +42,7 @@ def ray_cluster(address: str | None) -> Iterator[None]:
     local = {} if address else {"include_dashboard": False, "_memory": machine_memory()}
     try:
         # "local": not whatever cluster happens to run on this machine
-        with _silent_stderr():
+        with _silent_stderr(), sigterm_as_it_was():  # Ray's own handler exits without a word
             ray.init(
                 address=address or "local",
                 log_to_driver=False,

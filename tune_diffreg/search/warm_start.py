@@ -7,6 +7,7 @@ from pathlib import Path
 from tune_diffreg.errors import InputError
 from tune_diffreg.files import user_path
 from tune_diffreg.results import StudyFolder, read_best, read_journal, replay, require_sound
+from tune_diffreg.results.folder import read_resolved
 from tune_diffreg.search.proposals import Proposals
 from tune_diffreg.study import Study, TrialConfig
 from tune_diffreg.study.space import outside
@@ -70,7 +71,7 @@ def _check_comparable(study: Study, folder: StudyFolder) -> None:
             f"search.warm_start: {folder.root} is neither the folder of a study that has run nor "
             "a best.yaml"
         )
-    earlier = folder.read_study()
+    earlier = read_resolved(folder.study)  # its folder may have been given another name
     for section in _COMPARED:
         if getattr(earlier, section) != getattr(study, section):
             raise InputError(

@@ -26,7 +26,13 @@ Decay = Annotated[float, Field(ge=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**62)]
 Factory = Annotated[str, AfterValidator(_is_factory)]
 # Of a study or a trial: it becomes part of paths, and cannot lead anywhere.
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
+Name = Annotated[str, Field(pattern=f"^{_NAME}$")]
+
+
+def is_name(text: str) -> bool:
+    """Whether a study or a trial may be called that."""
+    return re.fullmatch(_NAME, text) is not None
 
 
 def _list_to_tuple(value: Any) -> Any:

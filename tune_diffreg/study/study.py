@@ -108,10 +108,11 @@ class Resources(Settings):
         "holds, and one that takes more fails; null: what there is",
     )
     hang_seconds: Annotated[float, Field(gt=0)] | None = Field(
-        None,
+        21_600.0,  # to score 50,000 images by Inception takes four hours of a CPU core
         description="longest time without a sign of life from a trial, before its process is ended "
         "and it goes on from its checkpoint; one is due every 5 seconds, but none while it scores "
-        "or compiles; null: none is too long",
+        "at a rung or compiles, which `check` measures and this must exceed by far; null: none is "
+        "too long",
     )
     storage_seconds: float = Field(
         600.0,

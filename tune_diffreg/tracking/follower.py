@@ -108,9 +108,17 @@ class Follower:
         self._summary, self._model = summary, model
         self._closing.set()
         self._thread.join(seconds)
+        return self._outcome(f"it took longer than {seconds or 0:.0f} seconds")
+
+    def leave(self) -> Outcome:
+        """Waits no longer: what is under way ends with the process."""
+        self._closing.set()
+        return self._outcome("nobody waited for it")
+
+    def _outcome(self, unfinished: str) -> Outcome:
         problem, spool = self._problem, self._source.spool
         if self._thread.is_alive():
-            problem = problem or f"it took longer than {seconds:.0f} seconds"
+            problem = problem or unfinished
         return Outcome(spool.delivered, spool.owed(), problem, spool.refused(), spool.refusals)
 
     def _follow(self) -> None:

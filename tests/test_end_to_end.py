@@ -59,8 +59,8 @@ def test_the_screen_shows_the_study_and_no_framework(finished: Path) -> None:
 
 def test_the_summary_is_as_the_contract_says(summary: dict) -> None:
     assert set(summary) == {
-        "study", "state", "trials", "objective", "best", "baselines", "confirmation", "audit",
-        "images_seen", "wall_s",
+        "study", "state", "trials", "objective", "floor", "best", "baselines", "confirmation",
+        "audit", "images_seen", "wall_s",
     }  # fmt: skip
     assert summary["study"] == "digits"
     assert summary["state"] == "complete"
@@ -71,6 +71,10 @@ def test_the_summary_is_as_the_contract_says(summary: dict) -> None:
     assert summary["objective"] == {
         "metric": "fd_digits_cnn", "samples": 80, "split": "validation",
     }  # fmt: skip
+    floor = summary["floor"]
+    assert set(floor) == {"value", "images", "measured"}
+    assert floor["images"] == 80
+    assert 0 < floor["value"] < summary["best"]["value"]
     assert set(summary["best"]) == {"trial_id", "config", "value", "constraints", "feasible"}
     assert set(summary["best"]["constraints"]) == {"memorized_fraction"}
     assert set(summary["baselines"]) == {"unregularized", "published"}

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import Progress
 
 from tune_diffreg.observation import Observer, log_to
 from tune_diffreg.patience import Patience, StorageLost
@@ -35,7 +34,7 @@ from tune_diffreg.search.cost import measure
 from tune_diffreg.search.warm_start import check_warm_start
 from tune_diffreg.study import Study
 from tune_diffreg.syncing import deliver_rest
-from tune_diffreg.terminal import confirmation_table, open_display, result_table
+from tune_diffreg.terminal import bars, confirmation_table, open_display, result_table
 from tune_diffreg.tracking import Follower, study_delivery
 from tune_diffreg.words import duration, program, storage_option
 
@@ -93,25 +92,31 @@ def prepare_with_progress(
     study: Study, console: Console, references: Path | None = None
 ) -> Preparation:
     """Loads the data behind a progress bar and says what was found in it."""
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("reading images", visible=False)
-
-        def progress(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total, visible=True)
-
-        preparation = prepare(study, progress, references)
-    near = preparation.materials.copies.near_copies
-    if near:
-        console.print(
-            f"note: {near} validation images are near-copies of a training image; they make "
-            "memorisation look like generalisation",
-            style="yellow",
-        )
-    copies = {split: count for split, count in preparation.duplicates.items() if count}
-    for split, count in copies.items():
-        where = "twice in it" if split == "train" else "in an earlier split too"
-        console.print(f"note: {count} images of the {split} split are {where}", style="yellow")
+    with bars(console, "reading images", "features of real images") as (reading, measuring):
+        preparation = prepare(study, reading, references, measuring)
+    for sentence in data_notes(preparation):
+        console.print(f"note: {sentence}", style="yellow", soft_wrap=True)
     return preparation
+
+
+def data_notes(preparation: Preparation) -> list[str]:
+    """What was found in the splits that makes scores say less than they seem to."""
+    found = []
+    for split, count in preparation.duplicates.items():
+        if count and split == "train":
+            found.append(
+                f"{count:,} images of the train split are in it before; each counts once where "
+                "copies are looked for, but a model sees it more often and copies it sooner"
+            )
+        elif count:
+            found.append(f"{count:,} images of the {split} split are in an earlier split too")
+    found += [
+        f"{count:,} {split} images are near-copies of a training image; they make memorisation "
+        "look like generalisation"
+        for split, count in preparation.near_copies.items()
+        if count
+    ]
+    return found
 
 
 def plan(study: Study, preparation: Preparation, address: str | None) -> dict[str, Any]:
@@ -127,7 +132,6 @@ def plan(study: Study, preparation: Preparation, address: str | None) -> dict[st
         with ray_cluster(address):
             concurrent = concurrent_trials(study)
     reference, copies = preparation.materials.reference, preparation.materials.copies
-    floor, floor_samples = reference.floor(study.evaluation.samples)
     cost = None if address else measure(study, preparation.materials)
     return {
         "study": study.name,
@@ -139,13 +143,15 @@ def plan(study: Study, preparation: Preparation, address: str | None) -> dict[st
         "images_at_most": study.search.trials * study.training.images,
         "budget": {"images": study.search.images, "hours": study.search.hours},
         "objective": study.objective.metric,
+        "distance": study.distance,
         "constraints": {
             name: bound.model_dump(exclude_none=True)
             for name, bound in study.objective.constraints.items()
         },
-        "floor": {"value": floor, "images": floor_samples},
+        "floor": reference.floor(study.evaluation.samples)._asdict(),
         "heldout_memorized_fraction": copies.heldout_scores["heldout_memorized_fraction"],
         "near_copies": copies.near_copies,
+        "near_copies_by_split": preparation.near_copies,
         "duplicates": preparation.duplicates,
         "cost": cost
         and {
@@ -179,7 +185,7 @@ def _conclude(study: Study, folder: StudyFolder, summary: dict[str, Any], consol
     records = replay(read_journal(folder.journal))
     confirmation = summary["confirmation"]
     chosen = records[confirmation["chosen"]] if confirmation else None
-    console.print(result_table(study, records, chosen))
+    console.print(result_table(study, records, chosen, summary["floor"]))
     for sentence in audit_sentences(summary["audit"]) if summary["audit"] else []:
         say(sentence)
     if confirmation is not None:

@@ -65,6 +65,17 @@ def within(name: str, value: float | None, reach: float | None) -> str:
     return f"{value:.{decimals}f} ± {reach:.{decimals}f}"
 
 
+def floor_sentence(metric: str, floor: Mapping[str, Any]) -> str:
+    """What real images score, where `metric` is the Fréchet distance that they have.
+
+    Args:
+        floor: the value, how many images it is of, and how many it was measured with.
+    """
+    about = "about " if floor["measured"] != floor["images"] else ""
+    name = score_name(metric, short=True)
+    return f"{floor['images']:,} real images score {name} {about}{score(metric, floor['value'])}"
+
+
 def constraint(name: str, bound: Mapping[str, float]) -> str:
     """A bound on a score: {max: ...}, {min: ...} or {over_heldout: ...}, or several of them."""
     texts = {"max": "at most {}", "min": "at least {}",

@@ -3,7 +3,7 @@
 Images are `(N, C, H, W) uint8`; nothing here knows what made them.
 """
 
-from tune_diffreg.evaluation.copies import Copies
+from tune_diffreg.evaluation.copies import Copies, near_copies
 from tune_diffreg.evaluation.distinct import distinct
 from tune_diffreg.evaluation.features import FeatureExtractor, load_extractor
 from tune_diffreg.evaluation.floor import Floor
@@ -42,6 +42,7 @@ __all__ = [
     "kernel_distance",
     "load_extractor",
     "manifold_scores",
+    "near_copies",
     "radii",
     "reference_file",
 ]

@@ -98,8 +98,7 @@ class Copies:
     @property
     def near_copies(self) -> int:
         """Held-out images that would count as copies of a training image."""
-        ratios = memorization.distance_ratios(self._heldout.neighbors)
-        return int((ratios < memorization.COPY_RATIO).sum())
+        return _copies(self._heldout.neighbors)
 
     def nearest(self, generated: torch.Tensor) -> Neighbors:
         """The two nearest distinct training images of each, by their numbers in `train`."""
@@ -126,6 +125,15 @@ class Copies:
             apart = self._targets.nearest(self._train[missing], 1, exclude=missing)
             self._spacing[missing] = apart.distance[:, 0]
         return memorization.authentic_fraction(found, self._spacing[nearest])
+
+
+def near_copies(train: Images, heldout: torch.Tensor) -> int:
+    """Held-out images `(V, ...)` that would count as copies of a training image `(M, ...)`."""
+    return _copies(Targets(only(train, distinct(train))).nearest(heldout, 2))
+
+
+def _copies(found: Neighbors) -> int:
+    return int((memorization.distance_ratios(found) < memorization.COPY_RATIO).sum())
 
 
 def _cells(vectors: Images, count: int) -> torch.Tensor:

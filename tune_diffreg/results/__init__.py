@@ -19,6 +19,7 @@ from tune_diffreg.results.soundness import require_sound
 from tune_diffreg.results.summary import (
     chosen_trial,
     final_state,
+    first_floor,
     read_state,
     summarize,
     versions,
@@ -44,6 +45,7 @@ __all__ = [
     "conclude",
     "confirmation_rows",
     "final_state",
+    "first_floor",
     "leading_trial",
     "list_studies",
     "open_study",

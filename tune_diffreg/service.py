@@ -105,13 +105,13 @@ def data_notes(preparation: Preparation) -> list[str]:
     for split, count in preparation.duplicates.items():
         if count and split == "train":
             found.append(
-                f"{count:,} images of the train split are in it before; each counts once where "
-                "copies are looked for, but a model sees it more often and copies it sooner"
+                f"doubles in the train split: {count:,}; they count once where copies are looked "
+                "for, but a model sees them more often and copies them sooner"
             )
         elif count:
-            found.append(f"{count:,} images of the {split} split are in an earlier split too")
+            found.append(f"images of the {split} split that are in an earlier one too: {count:,}")
     found += [
-        f"{count:,} {split} images are near-copies of a training image; they make memorisation "
+        f"near-copies of training images in the {split} split: {count:,}; they make memorisation "
         "look like generalisation"
         for split, count in preparation.near_copies.items()
         if count

@@ -37,6 +37,9 @@ def score_name(name: str, short: bool = False) -> str:
     """A score's name in full, or short where the full one was said before."""
     if name.endswith("_se"):
         return f"{score_name(name.removesuffix('_se'), short=True)} standard error"
+    if name.endswith("_infinity"):
+        of = score_name(name.removesuffix("_infinity"), short)
+        return f"{of} at infinitely many images"
     full = _NAMES.get(name, name.replace("_", " "))
     for prefix, text in _DISTANCES.items():
         if name.startswith(prefix):

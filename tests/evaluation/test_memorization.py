@@ -18,6 +18,7 @@ from tune_diffreg.evaluation import (
     Reference,
     Targets,
     load_extractor,
+    near_copies,
 )
 from tune_diffreg.evaluation.copies import Heldout
 from tune_diffreg.evaluation.memorization import (
@@ -141,6 +142,7 @@ def test_held_out_images_that_are_near_copies_are_counted() -> None:
     images, _ = labelled_pool()
     train, heldout = images[:100], torch.cat([images[100:200], images[:7]])
     assert Copies(train, Heldout.of(train, heldout)).near_copies == 7
+    assert near_copies(train, heldout) == near_copies(torch.cat([train, train]), heldout) == 7
 
 
 def test_c_t_has_cells_where_there_are_images_for_them() -> None:

@@ -20,8 +20,10 @@ from tune_diffreg.evaluation import (
     load_extractor,
     reference_file,
 )
+from tune_diffreg.evaluation.features import PixelFeatures
 from tune_diffreg.evaluation.floor import floor_of
 from tune_diffreg.evaluation.measured import Space
+from tune_diffreg.seeds import generator
 from tune_diffreg.study import scores
 
 STUDY = tiny_study("data.train=200", "data.validation=450", "data.test=400")
@@ -79,6 +81,18 @@ def test_every_score_that_can_be_asked_for_is_taken() -> None:
     losses = {name for name in scores.all_of("digits_cnn") if "loss" in name}
     assert set(scores.all_of("digits_cnn")) - losses <= taken
     assert {f"heldout_{name}" for name in scores.OF_HELDOUT} <= taken
+
+
+def test_ten_thousand_images_are_extrapolated_from_too() -> None:
+    assert "fid_infinity" in scores.all_of("inception", 10_000)
+    assert "fid_infinity" not in scores.all_of("inception", 9_999)
+    many = torch.randint(0, 256, (10_000, 1, 8, 8), generator=generator(0, "many")).byte()
+    measured = Measured.of(many[:500], None, PixelFeatures(), "pixels")
+    held = Reference(many.shape[1:], None, PixelFeatures(), measured)
+    found = held.score(many)
+    # What is left at infinitely many is the bias of the 500 that they are held against.
+    assert 0 < found["fd_pixels_infinity"] < found["fd_pixels"]
+    assert "fd_pixels_infinity" not in held.score(many[:9_999])
 
 
 def test_without_training_images_copies_are_not_looked_for() -> None:

@@ -12,7 +12,6 @@ from tune_diffreg.evaluation.copies import Copies
 from tune_diffreg.evaluation.features import FeatureExtractor
 from tune_diffreg.evaluation.floor import Floor, floor_of
 from tune_diffreg.evaluation.frechet import (
-    EXTRAPOLATED_FROM,
     GaussianStatistics,
     frechet_at_infinity,
     frechet_distance,
@@ -75,7 +74,19 @@ class Reference:
         if images.shape[1:] != self._shape:
             given, needed = ("x".join(map(str, shape)) for shape in (images.shape[1:], self._shape))
             raise InputError(f"the images are {given}, but those of the reference are {needed}")
-        features = usable(self.extractor(images), len(images), self.extractor.name, "the images")
+        return self.score_with(images, self.features(images))
+
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """Of `(N, C, H, W) uint8`, `(N, D)`.
+
+        Raises:
+            InputError: they are not usable.
+        """
+        name = self.extractor.name
+        return usable(self.extractor(images), len(images), name, "the images")
+
+    def score_with(self, images: torch.Tensor, features: torch.Tensor) -> dict[str, float]:
+        """The same as `score`, of images whose features are known."""
         taken = {**self._likeness(features)}
         if self.copies is not None:
             in_features = self.measured.train_features is not None
@@ -104,6 +115,8 @@ class Reference:
             f"{kernel}_se": mmd.standard_error,
             **manifold_scores(measured.features, measured.radii, features)._asdict(),
         }
-        if len(features) >= EXTRAPOLATED_FROM:
-            found[f"{distance}_infinity"] = frechet_at_infinity(self.statistics, features)
+        if len(features) >= scores.EXTRAPOLATED_FROM:
+            found[scores.at_infinity(self.extractor.name)] = frechet_at_infinity(
+                self.statistics, features
+            )
         return found

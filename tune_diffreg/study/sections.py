@@ -272,7 +272,7 @@ class Extractor(Settings):
 
     factory: Factory = Field(
         description="package.module:function that returns the network; the scores bear the "
-        "function's name"
+        "function's name, which must be none of digits_cnn, inception, dinov2, clip and pixels"
     )
 
     @property
@@ -287,7 +287,7 @@ class Evaluation(Settings):
     features: BuiltIn | Extractor = Field(
         description="feature extractor of the Fréchet distance; or {factory: "
         "'package.module:function'}, which returns a torch.nn.Module from images (N, C, H, W) "
-        "uint8 to features (N, D), and is not called as one of those"
+        "uint8 to features (N, D)"
     )
     weights: str | None = Field(
         None,

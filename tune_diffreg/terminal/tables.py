@@ -104,11 +104,11 @@ def plan_table(plan: dict[str, Any]) -> Table:
     table.add_row("floor", floor_sentence(plan["distance"], plan["floor"]))
     near = {name: count for name, count in plan["near_copies_by_split"].items() if count}
     if near:
-        told = ", ".join(f"{count:,} {split} images" for split, count in near.items())
-        table.add_row("near-copies", f"{told} are near-copies of a training image")
+        told = ", ".join(f"{count:,} in {split}" for split, count in near.items())
+        table.add_row("near-copies", f"of training images: {told}")
     doubles = plan["duplicates"]["train"]
     if doubles:
-        table.add_row("duplicates", f"{doubles:,} training images are there before, and count once")
+        table.add_row("doubles", f"{doubles:,} in train, which count once")
     if plan["cost"]:
         table.add_row("a trial", _cost(plan["cost"]))
     return table
@@ -181,12 +181,12 @@ def judgement_table(found: dict[str, Any]) -> Table:
     )
     if found["duplicates"]:
         table.caption += (
-            f"; {found['duplicates']:,} of the training images are there twice, and count once"
+            f"; doubles among the training images, which count once: {found['duplicates']:,}"
         )
     if found["near_copies"]:
         table.caption += (
-            f"; {found['near_copies']:,} of the real images are near-copies of training images, "
-            "which makes memorisation look like generalisation"
+            f"; near-copies of training images among the real ones: {found['near_copies']:,}; they "
+            "make memorisation look like generalisation"
         )
     return table
 

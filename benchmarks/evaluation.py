@@ -143,8 +143,13 @@ def main() -> None:
             "target": _GIB, "measured": nearest["gib"], "met": nearest["gib"] <= _GIB
         },
     }  # fmt: skip
-    content = {"frechet": frechet, "neighbors": neighbors, "threads": torch.get_num_threads()}
-    write_result("evaluation", {"device": device_name(), "rows": [], **content, "targets": targets})
+    rows = [
+        {"part": part, **row}
+        for part, found in (("frechet", frechet), ("neighbors", neighbors))
+        for row in found
+    ]
+    content = {"device": device_name(), "threads": torch.get_num_threads(), "rows": rows}
+    write_result("evaluation", {**content, "targets": targets})
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ from tune_diffreg.data.decoding import decoded
 from tune_diffreg.diffusion.model import build_model
 from tune_diffreg.diffusion.pipeline import Pipeline
 from tune_diffreg.errors import InputError
-from tune_diffreg.evaluation.reference import Measured
+from tune_diffreg.evaluation.measured import Measured
 from tune_diffreg.evaluation.store import kept
 from tune_diffreg.jobs.address import storage_options
 from tune_diffreg.jobs.logs import as_text

@@ -14,8 +14,9 @@ from diffusers import DDPMPipeline
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from tests.conftest import TINY, Command, optuna_trials, run_cli, tiny_run, tiny_study
-from tune_diffreg.results import open_study, read_journal, replay
+from tests.conftest import DIGITS, TINY, Command, optuna_trials, run_cli, tiny_run, tiny_study
+from tune_diffreg.results import StudyFolder, open_study, read_journal, replay
+from tune_diffreg.search.controller import prepare
 from tune_diffreg.study import scores
 from tune_diffreg.tracking import local_uri
 
@@ -57,10 +58,17 @@ def test_the_screen_shows_the_study_and_no_framework(finished: Path) -> None:
             assert re.match(r" +\d+:\d\d  t\d{4} ", line), line
 
 
+def test_the_results_stand_beside_what_real_images_score(finished: Path) -> None:
+    screen = " ".join((finished / "screen.txt").read_text().split())
+    sentence = r"80 real images score FD \d+\.\d+"
+    assert re.search(sentence, screen)
+    assert re.search(sentence, (finished / "digits" / "report.html").read_text())
+
+
 def test_the_summary_is_as_the_contract_says(summary: dict) -> None:
     assert set(summary) == {
-        "study", "state", "trials", "objective", "best", "baselines", "confirmation", "audit",
-        "images_seen", "wall_s",
+        "study", "state", "trials", "objective", "floor", "best", "baselines", "confirmation",
+        "audit", "images_seen", "wall_s",
     }  # fmt: skip
     assert summary["study"] == "digits"
     assert summary["state"] == "complete"
@@ -71,6 +79,10 @@ def test_the_summary_is_as_the_contract_says(summary: dict) -> None:
     assert summary["objective"] == {
         "metric": "fd_digits_cnn", "samples": 80, "split": "validation",
     }  # fmt: skip
+    floor = summary["floor"]
+    assert set(floor) == {"value", "images", "measured"}
+    assert floor["images"] == 80
+    assert 0 < floor["value"] < summary["best"]["value"]
     assert set(summary["best"]) == {"trial_id", "config", "value", "constraints", "feasible"}
     assert set(summary["best"]["constraints"]) == {"memorized_fraction"}
     assert set(summary["baselines"]) == {"unregularized", "published"}
@@ -252,8 +264,6 @@ def test_the_report_opens_without_a_network(finished: Path, summary: dict) -> No
 
 def test_check_prints_the_plan_and_starts_nothing(tmp_path: Path, command: Command) -> None:
     arguments = [part for text in TINY for part in ("--set", text)]
-    from tests.conftest import DIGITS
-
     status, data = command("check", DIGITS, *arguments, "--json")
     assert status == 0
     found = json.loads(data)
@@ -268,6 +278,26 @@ def test_check_prints_the_plan_and_starts_nothing(tmp_path: Path, command: Comma
     )
     assert found["cost"]["gpu_share"] is None
     assert not list(tmp_path.iterdir())
+
+
+def test_what_check_measured_of_real_images_is_there_for_the_run(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = [part for text in TINY for part in ("--set", text)]
+    checked = ("check", DIGITS, *arguments, "--storage", tmp_path)
+    status, printed = command(*checked)
+    assert status == 0, printed
+    assert "80 real images score FD" in printed
+    assert [path.name for path in tmp_path.iterdir()] == ["references"]
+    assert command("list", "--storage", tmp_path, "--json") == (0, "[]\n")
+
+    def again(*_: object) -> None:
+        raise AssertionError("measured again")
+
+    monkeypatch.setattr("tune_diffreg.evaluation.Measured.of", again)
+    study = tiny_study()
+    assert prepare(study, references=StudyFolder(tmp_path, study.name).references)
+    assert command(*checked)[0] == 0
 
 
 def test_best_shows_what_confirmation_chose(confirmed: Path, command: Command) -> None:

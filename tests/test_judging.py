@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 from torchvision.io import write_png
 
 from tests.conftest import DIGITS, Command, run_cli
@@ -29,6 +32,15 @@ def sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     np.savez(tmp_path / "color.npz", some.expand(-1, 3, -1, -1).numpy())
     np.savez(tmp_path / "floats.npz", some.float().numpy())
     np.savez(tmp_path / "two.npz", a=some.numpy(), b=some.numpy())
+    for name, kept in (("color", slice(None)), ("mixed", slice(1, None))):
+        (tmp_path / name).mkdir()
+        for number, image in enumerate(pool[:40]):
+            color = image.expand(3, -1, -1).clone()
+            color[:, :2] //= torch.tensor([1, 2, 3])[:, None, None].to(torch.uint8)
+            stored = color if number in range(40)[kept] else image
+            write_png(stored, str(tmp_path / name / f"{number:03}.png"))
+    np.savez(tmp_path / "colors.npz", pool[:40].expand(-1, 3, -1, -1).numpy())
+    np.savez(tmp_path / "same.npz", pool[:1].expand(30, -1, -1, -1).numpy())
     (tmp_path / "empty").mkdir()
     (tmp_path / "broken.npz").write_bytes(b"PK no archive")
     monkeypatch.chdir(tmp_path)
@@ -62,6 +74,75 @@ def test_a_study_s_splits_are_taken_from_its_file(command: Command) -> None:
 
 
 @pytest.mark.usefixtures("sets")
+def test_a_folder_of_real_images_has_colours_if_any_image_has(command: Command) -> None:
+    """Its first one may be gray, and stored so."""
+    found = scores(command, "color", "--against", "mixed", "--features", "pixels")
+    assert found["fd_pixels"] > 0
+    found = scores(command, "folder", "--against", "folder", "--features", "pixels")
+    assert found["fd_pixels"] == pytest.approx(0, abs=1e-6)
+
+
+def test_training_images_that_are_there_twice_are_counted(command: Command, sets: Path) -> None:
+    pool = digits_pool()
+    np.savez(sets / "doubled.npz", torch.cat([pool[:100], pool[:60], pool[900:903]]).numpy())
+    np.savez(sets / "held.npz", torch.cat([pool[300:600], pool[900:903]]).numpy())
+    arguments = ("folder", "--against", "held.npz", "--train", "doubled.npz",
+                 "--features", "digits_cnn")  # fmt: skip
+    status, printed = command("evaluate", *arguments, "--json")
+    assert status == 0, printed
+    found = json.loads(printed)
+    assert (found["duplicates"], found["near_copies"]) == (60, 3)
+    status, printed = command("evaluate", *arguments)
+    told = " ".join(printed.split())
+    assert "doubles among the training images, which count once: 60" in told
+    assert "near-copies of training images among the real ones: 3" in told
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path) -> Callable[..., str]:
+    """Makes an untrained pipeline of digits, with other arguments of its U-Net."""
+
+    def make(**arguments: Any) -> str:
+        usual = {"sample_size": 8, "in_channels": 1, "out_channels": 1, "norm_num_groups": 4,
+                 "block_out_channels": (8, 8), "layers_per_block": 1,
+                 "down_block_types": ("DownBlock2D", "DownBlock2D"),
+                 "up_block_types": ("UpBlock2D", "UpBlock2D")}  # fmt: skip
+        model = UNet2DModel(**{**usual, **arguments})
+        made = DDPMPipeline(unet=model, scheduler=DDPMScheduler())
+        made.save_pretrained(tmp_path / "pipeline of mine")
+        return str(tmp_path / "pipeline of mine")
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("arguments", "asked", "sentence"),
+    [
+        ({}, ["--steps", "5000"], "has 1,000 timesteps"),
+        ({"num_class_embeds": 10}, [], "its U-Net wants to be told a class"),
+        ({"out_channels": 2}, [], "returns 2 channels for 1"),
+        ({"sample_size": None}, [], "does not say how large images are"),
+        ({"sample_size": 16}, [], "generates images of 1x16x16, but those of the reference are"),
+        ({"in_channels": 3, "out_channels": 3}, [], "generates images of 3x8x8"),
+    ],
+)
+def test_a_pipeline_that_cannot_generate_is_one_sentence(
+    command: Command, pipeline: Callable[..., str], arguments: dict[str, Any], asked: list[str],
+    sentence: str,
+) -> None:  # fmt: skip
+    folder = pipeline(**arguments)
+    status, printed = command("evaluate", folder, "--against", "digits", "--samples", "10", *asked)
+    assert status == 2, printed
+    assert sentence in printed.splitlines()[-1]
+    assert "Traceback" not in printed
+
+
+def test_a_pipeline_is_scored(command: Command, pipeline: Callable[..., str]) -> None:
+    asked = ("--against", "digits", "--samples", "20", "--steps", "2")
+    assert scores(command, pipeline(), *asked)["fd_digits_cnn"] > 0
+
+
+@pytest.mark.usefixtures("sets")
 def test_a_table_says_what_was_held_against_what(command: Command) -> None:
     status, printed = command("evaluate", "folder", "--against", "digits", "--samples", "50")
     assert status == 0
@@ -80,6 +161,20 @@ def test_a_table_says_what_was_held_against_what(command: Command) -> None:
         (["two.npz", "--against", "digits"], "holds 2 arrays"),
         (["floats.npz", "--against", "digits"], "holds float32 (300, 1, 8, 8); images are uint8"),
         (["color.npz", "--against", "digits"], "the images are 3x8x8, but those of the reference"),
+        (["color", "--against", "digits"], "000.png has colours, but the images of the reference"),
+        (
+            ["folder", "--against", "colors.npz", "--features", "pixels"],
+            "000.png is stored as gray, but the images of the reference have colours",
+        ),
+        (["same.npz", "--against", "digits"], "same.npz: all 30 images are equal"),
+        (
+            ["color", "--against", "color", "--features", "digits_cnn"],
+            "takes digits of 1x8x8, but the images are 3x8x8",
+        ),
+        (
+            ["folder", "--against", "digits", "--features", "my.module:inception"],
+            "scores bear the function's name",
+        ),
         (["folder", "--against", "digits", "--samples", "301"], "there are 300 images"),
         (["folder", "--against", "digits", "--features", "x"], "--features: input should be"),
         (["folder", "--against", "digits", "--weights", "x"], "takes no 'weights'"),

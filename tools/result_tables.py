@@ -250,7 +250,7 @@ def frechet_table(result: dict[str, Any]) -> Table:
     """Time and accuracy of each implementation."""
     return [[result["device"], "seconds", "relative error"]] + [
         [row["tool"], f"{row['seconds']:.2f}", f"{row['relative_error']:.0e}"]
-        for row in result["frechet"]
+        for row in _part(result, "frechet")
     ]
 
 
@@ -263,7 +263,7 @@ def neighbors_table(result: dict[str, Any]) -> Table:
             "" if row["gib"] is None else f"{row['gib']:.2f}",
             str(row["copies_at_distance_0"]),
         ]
-        for row in result["neighbors"]
+        for row in _part(result, "neighbors")
     ]
 
 

@@ -14,7 +14,7 @@ from tune_diffreg.data.any_set import generated_set, real_set
 from tune_diffreg.data.image_folder import Progress
 from tune_diffreg.diffusion.pipeline import Pipeline
 from tune_diffreg.errors import InputError, explain
-from tune_diffreg.evaluation import Measured, Reference, load_extractor
+from tune_diffreg.evaluation import Measured, Reference, distinct, load_extractor
 from tune_diffreg.files import user_path
 from tune_diffreg.images import Images
 from tune_diffreg.results import Best, read_best
@@ -51,8 +51,14 @@ class Request:
     trusted: bool = False
 
 
-def judge(request: Request, progress: Progress | None = None) -> dict[str, Any]:
+def judge(
+    request: Request, progress: Progress | None = None, measuring: Progress | None = None
+) -> dict[str, Any]:
     """The scores, and what they were taken with.
+
+    Args:
+        progress: called with (images read, images in all).
+        measuring: called with (real images that features are known of, images in all).
 
     Raises:
         InputError: something is not there, does not fit, or cannot be scored.
@@ -63,13 +69,16 @@ def judge(request: Request, progress: Progress | None = None) -> dict[str, Any]:
     real, train = _real(request, config, progress)
     shape = (int(real.shape[1]), int(real.shape[2]), int(real.shape[3]))
     generated = _generated(request, evaluation, shape, progress)
+    if len(generated) > 1 and len(distinct(generated)) == 1:  # a trial that does so is a finding
+        raise InputError(f"{request.images}: all {len(generated):,} images are equal")
     extractor = load_extractor(evaluation)
     space = evaluation.neighbors
-    reference = Reference(
-        torch.Size(shape), train, extractor, Measured.of(real[:], train, extractor, space)
-    )
-    reference.to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
-    floor, floor_images = reference.floor(len(generated))
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    extractor.to(device)
+    measured = Measured.of(real, train, extractor, space, measuring)
+    reference = Reference(torch.Size(shape), train, extractor, measured)
+    reference.to(device)
+    copies = reference.copies
     return {
         "images": len(generated),
         "against": len(real),
@@ -77,7 +86,9 @@ def judge(request: Request, progress: Progress | None = None) -> dict[str, Any]:
         "features": extractor.name,
         "features_sha256": extractor.digest,
         "neighbors": space,
-        "floor": {"value": floor, "images": floor_images},
+        "floor": reference.floor(len(generated))._asdict(),
+        "duplicates": copies and copies.doubles,
+        "near_copies": copies and copies.near_copies,
         "scores": reference.score(generated),
     }
 
@@ -142,6 +153,11 @@ def _generated(
     if (folder / "model_index.json").is_file():
         count = request.samples or evaluation.samples
         pipeline = Pipeline(folder)
+        if pipeline.shape != shape:
+            given, needed = ("x".join(map(str, size)) for size in (pipeline.shape, shape))
+            raise InputError(
+                f"{folder}: generates images of {given}, but those of the reference are {needed}"
+            )
         return pipeline.generate(count, evaluation.sampler, evaluation.steps, evaluation.latents)
     images = generated_set(request.images, shape, progress)
     if request.samples is not None and request.samples > len(images):

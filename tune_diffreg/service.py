@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import Progress
 
 from tune_diffreg.interrupts import sigterm_as_ctrl_c
+from tune_diffreg.notes import data_notes
 from tune_diffreg.observation import Observer, log_to
 from tune_diffreg.patience import Patience, StorageLost
 from tune_diffreg.report import write_report
@@ -36,14 +36,11 @@ from tune_diffreg.search.cost import measure
 from tune_diffreg.search.warm_start import check_warm_start
 from tune_diffreg.study import Study
 from tune_diffreg.syncing import deliver_rest
-from tune_diffreg.terminal import confirmation_table, open_display, result_table
+from tune_diffreg.terminal import bars, confirmation_table, open_display, result_table
 from tune_diffreg.tracking import Follower, Outcome, study_delivery
 from tune_diffreg.words import duration, program, storage_option
 
 EXIT_OK, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
-
-_SLOWER = 4
-"""A trial that shares its machine with others may be that many times slower than alone."""
 
 
 def run_study(study: Study, storage: Path, console: Console, address: str | None = None) -> int:
@@ -123,44 +120,11 @@ def prepare_with_progress(
     study: Study, console: Console, references: Path | None = None
 ) -> Preparation:
     """Loads the data behind a progress bar and says what was found in it."""
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("reading images", visible=False)
-
-        def progress(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total, visible=True)
-
-        preparation = prepare(study, progress, references)
-    near = preparation.materials.copies.near_copies
-    if near:
-        console.print(
-            f"note: {near} validation images are near-copies of a training image; they make "
-            "memorisation look like generalisation",
-            style="yellow",
-        )
-    batch_size, train = study.training.batch_size, len(preparation.splits.train)
-    if batch_size > train:
-        console.print(
-            f"note: training.batch_size {batch_size} is more than the {train} training images; "
-            "each step sees some of them more than once",
-            style="yellow",
-        )
-    copies = {split: count for split, count in preparation.duplicates.items() if count}
-    for split, count in copies.items():
-        where = "twice in it" if split == "train" else "in an earlier split too"
-        console.print(f"note: {count} images of the {split} split are {where}", style="yellow")
+    with bars(console, "reading images", "features of real images") as (reading, measuring):
+        preparation = prepare(study, reading, references, measuring)
+    for sentence in data_notes(study, preparation):
+        console.print(f"note: {sentence}", style="yellow", soft_wrap=True)
     return preparation
-
-
-def hang_note(study: Study, scoring_seconds: float) -> str | None:
-    """What to say where trials may be taken for hanging that are only scored; seconds as measured,
-    of all scores of a trial together."""
-    limit = study.resources.hang_seconds
-    if limit is None or scoring_seconds < limit / _SLOWER:
-        return None
-    return (
-        f"note: a trial may be silent for {duration(scoring_seconds)} while it scores; on a busy "
-        f"machine resources.hang_seconds {limit:g} may take that for a hang: raise it"
-    )
 
 
 def plan(study: Study, preparation: Preparation, address: str | None) -> dict[str, Any]:
@@ -176,7 +140,6 @@ def plan(study: Study, preparation: Preparation, address: str | None) -> dict[st
         with ray_cluster(address):
             concurrent = concurrent_trials(study)
     reference, copies = preparation.materials.reference, preparation.materials.copies
-    floor, floor_samples = reference.floor(study.evaluation.samples)
     cost = None if address else measure(study, preparation.materials)
     return {
         "study": study.name,
@@ -188,13 +151,15 @@ def plan(study: Study, preparation: Preparation, address: str | None) -> dict[st
         "images_at_most": study.search.trials * study.training.images,
         "budget": {"images": study.search.images, "hours": study.search.hours},
         "objective": study.objective.metric,
+        "distance": study.distance,
         "constraints": {
             name: bound.model_dump(exclude_none=True)
             for name, bound in study.objective.constraints.items()
         },
-        "floor": {"value": floor, "images": floor_samples},
+        "floor": reference.floor(study.evaluation.samples)._asdict(),
         "heldout_memorized_fraction": copies.heldout_scores["heldout_memorized_fraction"],
         "near_copies": copies.near_copies,
+        "near_copies_by_split": preparation.near_copies,
         "duplicates": preparation.duplicates,
         "cost": cost
         and {
@@ -228,7 +193,7 @@ def _conclude(study: Study, folder: StudyFolder, summary: dict[str, Any], consol
     records = replay(read_journal(folder.journal))
     confirmation = summary["confirmation"]
     chosen = records[confirmation["chosen"]] if confirmation else None
-    console.print(result_table(study, records, chosen))
+    console.print(result_table(study, records, chosen, summary["floor"]))
     for sentence in audit_sentences(summary["audit"]) if summary["audit"] else []:
         say(sentence)
     if confirmation is not None:

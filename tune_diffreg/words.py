@@ -37,6 +37,9 @@ def score_name(name: str, short: bool = False) -> str:
     """A score's name in full, or short where the full one was said before."""
     if name.endswith("_se"):
         return f"{score_name(name.removesuffix('_se'), short=True)} standard error"
+    if name.endswith("_infinity"):
+        of = score_name(name.removesuffix("_infinity"), short)
+        return f"{of} at infinitely many images"
     full = _NAMES.get(name, name.replace("_", " "))
     for prefix, text in _DISTANCES.items():
         if name.startswith(prefix):
@@ -63,6 +66,17 @@ def within(name: str, value: float | None, reach: float | None) -> str:
     largest = max(abs(value), reach)
     decimals = 1 if largest >= _COARSE else 2 if largest >= 1 else 3
     return f"{value:.{decimals}f} ± {reach:.{decimals}f}"
+
+
+def floor_sentence(metric: str, floor: Mapping[str, Any]) -> str:
+    """What real images score, where `metric` is the Fréchet distance that they have.
+
+    Args:
+        floor: the value, how many images it is of, and how many it was measured with.
+    """
+    about = "about " if floor["measured"] != floor["images"] else ""
+    name = score_name(metric, short=True)
+    return f"{floor['images']:,} real images score {name} {about}{score(metric, floor['value'])}"
 
 
 def constraint(name: str, bound: Mapping[str, float]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import nn
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 from torchvision.datasets import CIFAR10 as CIFAR10Set
@@ -20,6 +22,7 @@ from tune_diffreg.errors import InputError
 from tune_diffreg.evaluation import (
     FeatureExtractor,
     GaussianStatistics,
+    Measured,
     frechet_distance,
     load_extractor,
     pretrained,
@@ -44,6 +47,18 @@ def mine(): return Net()
 def nothing(): return 3
 def wide(): return nn.Conv2d(1, 1, 3)
 def square(): return nn.Identity()
+class Mean(nn.Module):
+    def forward(self, images): return images.flatten(1).float().mean(0, keepdim=True)
+class Nothing(nn.Module):
+    def forward(self, images): return torch.zeros(len(images), 0)
+class Complex(nn.Module):
+    def forward(self, images): return images.flatten(1).to(torch.complex64)
+class Same(nn.Module):
+    def forward(self, images): return torch.ones(len(images), 3)
+def mean(): return Mean()
+def empty(): return Nothing()
+def spiral(): return Complex()
+def constant(): return Same()
 """
 
 
@@ -191,6 +206,55 @@ def test_a_network_of_ones_own_has_a_name_and_a_digest() -> None:
     assert extractor.name == "mine"
     assert extractor.digest == extractor_of("mine").digest
     assert extractor.digest != extractor_of("wide").digest
+
+
+def test_another_preparation_of_images_is_another_extractor(tmp_path: Path) -> None:
+    """It stands in the code alone: weights and printed text are the same."""
+    before = extractor_of("mine").digest
+    sys.modules.pop("own_features")
+    file = tmp_path / "own_features.py"
+    file.write_text(OWN.replace("float())", "float() / 255)"))
+    importlib.invalidate_caches()
+    assert extractor_of("mine").digest != before
+    sys.modules.pop("own_features")
+    file.write_text("from own_networks import mine\n")
+    for divisor in (1, 255):
+        sys.modules.pop("own_networks", None)
+        source = OWN.replace("float())", f"float() / {divisor})")
+        (tmp_path / "own_networks.py").write_text(source + "#" * divisor)
+        importlib.invalidate_caches()
+        sys.modules.pop("own_features", None)
+        digest = extractor_of("mine").digest
+        assert digest != before
+        before = digest
+    sys.modules.pop("own_networks")
+
+
+@pytest.mark.parametrize("name", ["inception", "digits_cnn", "pixels", "clip", "dinov2"])
+def test_no_function_has_the_name_of_a_network_that_comes_with_us(name: str) -> None:
+    """Or `fid` would appear for features that nobody verified."""
+    with pytest.raises(ValidationError, match=f"those of '{name}' are of the features of that"):
+        evaluation({"factory": f"own_features:{name}"})
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("mean", "mean: for 300 images the network returns 2 vectors of 64 numbers"),
+        ("empty", "empty: for 300 images the network returns 300 vectors of 0 numbers"),
+        ("spiral", "spiral: for 300 images the network returns 300 vectors of 64 complex numbers"),
+        ("constant", "constant: the features of all held-out images are equal"),
+    ],
+)
+def test_features_that_tell_nothing_are_one_sentence(name: str, sentence: str) -> None:
+    images = labelled_pool()[0][:300]
+    with pytest.raises(InputError, match=sentence):
+        Measured.of(images, None, extractor_of(name), "pixels")
+
+
+def test_the_digits_classifier_takes_digits_alone() -> None:
+    with pytest.raises(InputError, match="takes digits of 1x8x8, but the images are 3x8x8"):
+        DigitsFeatures()(torch.zeros(4, 3, 8, 8, dtype=torch.uint8))
 
 
 @pytest.mark.parametrize(

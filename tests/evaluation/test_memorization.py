@@ -11,7 +11,15 @@ from scipy import stats
 from tests.conftest import tiny_study
 from tune_diffreg.data import load_splits
 from tune_diffreg.data.digits import labelled_pool
-from tune_diffreg.evaluation import Copies, Neighbors, Targets
+from tune_diffreg.evaluation import (
+    Copies,
+    Measured,
+    Neighbors,
+    Reference,
+    Targets,
+    load_extractor,
+    near_copies,
+)
 from tune_diffreg.evaluation.copies import Heldout
 from tune_diffreg.evaluation.memorization import (
     authentic_fraction,
@@ -21,6 +29,7 @@ from tune_diffreg.evaluation.memorization import (
     median_distance_ratio,
     memorized_fraction,
 )
+from tune_diffreg.seeds import generator
 
 
 def near(*distances: float) -> Neighbors:
@@ -100,6 +109,30 @@ def test_every_statistic_of_digits_moves_as_it_should() -> None:
     assert tenth["authentic_fraction"] < real["authentic_fraction"] - 0.02
 
 
+@pytest.mark.parametrize("space", ["pixels", "features"])
+def test_training_images_that_are_there_twice_do_not_hide_copies(space: str) -> None:
+    """The second would stand beside the first, as near to a copy: its ratio would be 1."""
+    study = tiny_study("data.train=300", "data.validation=450", "data.test=400")
+    splits, extractor = load_splits(study.data, study.model), load_extractor(study.evaluation)
+    once = splits.train[:]
+    twice = torch.cat([once, once])[torch.randperm(600, generator=generator(0, "order"))]
+    noise = torch.randint(-5, 6, once.shape, generator=generator(0, "noise"))
+    noisy = (once.int() + noise).clamp(0, 255).to(torch.uint8)
+    found = []
+    for train in (once, twice):
+        measured = Measured.of(splits.validation, train, extractor, space)
+        held = Reference(train.shape[1:], train, extractor, measured)
+        found.append(held.score(noisy))
+        original = train[held.nearest(noisy).target[:, 0]]
+        assert (original == once).flatten(1).all(1).double().mean() > 0.95
+        assert held.copies is not None
+        assert held.copies.doubles == len(train) - 300
+    assert found[1]["memorized_fraction"] == found[0]["memorized_fraction"] > 0.9
+    assert found[1]["authentic_fraction"] == found[0]["authentic_fraction"] < 0.1
+    for name in ("heldout_memorized_fraction", "median_distance_ratio", "mann_whitney_z"):
+        assert found[1][name] == pytest.approx(found[0][name])
+
+
 def nearest_other(images: torch.Tensor) -> torch.Tensor:
     itself = torch.arange(len(images))
     return images[Targets(images).nearest(images, 1, exclude=itself).target[:, 0]]
@@ -109,6 +142,7 @@ def test_held_out_images_that_are_near_copies_are_counted() -> None:
     images, _ = labelled_pool()
     train, heldout = images[:100], torch.cat([images[100:200], images[:7]])
     assert Copies(train, Heldout.of(train, heldout)).near_copies == 7
+    assert near_copies(train, heldout) == near_copies(torch.cat([train, train]), heldout) == 7
 
 
 def test_c_t_has_cells_where_there_are_images_for_them() -> None:

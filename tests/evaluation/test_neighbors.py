@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 
 import pytest
 import torch
@@ -55,28 +56,30 @@ def test_the_blocks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
 
     q, t = images(70, 1), images(90, 2)
     whole = Targets(t).nearest(q, 2)
-    monkeypatch.setattr(neighbors, "_QUERIES", 7)
-    monkeypatch.setattr(neighbors, "_TARGETS", 11)
-    monkeypatch.setattr(neighbors, "_BYTES", 1)
-    parts = Targets(t).nearest(q, 2)
-    assert torch.equal(whole.distance, parts.distance)
-    assert torch.equal(whole.target, parts.target)
+    for queries, targets, size in ((7, 11, 2**26), (1024, 4096, 1), (1024, 4096, 5000)):
+        monkeypatch.setattr(neighbors, "_QUERIES", queries)
+        monkeypatch.setattr(neighbors, "_TARGETS", targets)
+        monkeypatch.setattr(neighbors, "_BYTES", size)
+        parts = Targets(t).nearest(q, 2)
+        assert torch.equal(whole.distance, parts.distance)
+        assert torch.equal(whole.target, parts.target)
 
 
 @pytest.mark.slow
-def test_a_thousand_images_against_fifty_thousand_take_little_memory() -> None:
-    program = """
+@pytest.mark.parametrize(("train", "side", "queries"), [(50_000, 32, 1000), (4200, 128, 64)])
+def test_many_images_and_large_ones_take_little_memory(train: int, side: int, queries: int) -> None:
+    program = f"""
 import resource, torch
 from tune_diffreg.evaluation import Targets
-train = torch.randint(0, 256, (50_000, 3, 32, 32), dtype=torch.uint8)
+train = torch.randint(0, 256, ({train}, 3, {side}, {side}), dtype=torch.uint8)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-Targets(train).nearest(train[:1000], 2)
+Targets(train).nearest(train[:{queries}], 2)
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**20)
 """
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
-    assert float(done.stdout) < 1  # GiB beyond the images themselves
+    assert float(done.stdout) < 0.8  # GiB beyond the images themselves
 
 
 def test_radii_and_manifold_scores_are_those_of_their_definitions() -> None:
@@ -94,6 +97,27 @@ def test_radii_and_manifold_scores_are_those_of_their_definitions() -> None:
     assert found.density == pytest.approx(inside.sum().item() / NEIGHBORS / 45)
     recalled = (torch.cdist(generated, real) <= own[:, None]).any(0)
     assert found.recall == pytest.approx(recalled.double().mean().item())
+
+
+def test_a_distance_that_is_a_radius_counts_as_inside() -> None:
+    """Generated images that are the real ones lie on the edges of balls, where products round."""
+    draw = torch.Generator().manual_seed(0)
+    real = torch.randn(200, 64, generator=draw, dtype=torch.float64) + 100
+    order = torch.randperm(200, generator=draw)
+    found = manifold_scores(real, radii(real), real[order])
+    # Each ball holds itself and its 5 nearest.
+    assert found.density == pytest.approx((NEIGHBORS + 1) / NEIGHBORS, rel=1e-12)
+
+
+@pytest.mark.slow
+def test_thousands_of_long_features_take_seconds() -> None:
+    """Differences of all pairs took six; others work on the machine too, so the bound is loose."""
+    draw = torch.Generator().manual_seed(0)
+    real, generated = (torch.randn(n, 2048, generator=draw) for n in (2000, 1000))
+    around = radii(real)
+    start = time.process_time()
+    manifold_scores(real, around, generated)
+    assert time.process_time() - start < 3
 
 
 def test_equal_sets_score_1() -> None:

@@ -9,9 +9,21 @@ import torch
 
 from tests.conftest import tiny_study
 from tune_diffreg.data import load_splits
+from tune_diffreg.data.digits import digits_pool
 from tune_diffreg.errors import InputError
-from tune_diffreg.evaluation import Measured, Reference, kept, load_extractor, reference_file
-from tune_diffreg.evaluation.reference import Space
+from tune_diffreg.evaluation import (
+    GaussianStatistics,
+    Measured,
+    Reference,
+    frechet_distance,
+    kept,
+    load_extractor,
+    reference_file,
+)
+from tune_diffreg.evaluation.features import PixelFeatures
+from tune_diffreg.evaluation.floor import floor_of
+from tune_diffreg.evaluation.measured import Space
+from tune_diffreg.seeds import generator
 from tune_diffreg.study import scores
 
 STUDY = tiny_study("data.train=200", "data.validation=450", "data.test=400")
@@ -39,10 +51,28 @@ def test_real_digits_score_far_better_than_noise_and_than_copies(space: Space) -
     assert real["coverage"] > 0.9 > noise["coverage"]
     assert copied["memorized_fraction"] == 1
     assert real["memorized_fraction"] < real["heldout_memorized_fraction"] + 0.02
-    floor, count = held.floor(225)
-    assert count == 225
-    assert real["fd_digits_cnn"] == pytest.approx(floor, abs=6 * real["fd_digits_cnn_se"])
-    assert held.floor(400)[1] == 225
+
+
+def test_the_floor_is_what_real_digits_score_on_average() -> None:
+    """At as many images as a trial generates, of which there are too few to measure it with."""
+    features = EXTRACTOR(digits_pool())
+    draw = torch.Generator().manual_seed(0)
+    found, told = [], []
+    for _ in range(20):
+        heldout, fresh = features[torch.randperm(len(features), generator=draw)[:1062]].split(
+            [550, 512]
+        )
+        found.append(frechet_distance(GaussianStatistics.of(heldout), fresh))
+        floor = floor_of(heldout, 512)
+        assert floor[1:] == (512, 275)
+        told.append(floor.value)
+    assert sum(told) / 20 == pytest.approx(sum(found) / 20, rel=0.1)
+
+
+def test_a_floor_of_more_dimensions_than_images_is_told_as_measured() -> None:
+    features = EXTRACTOR(SPLITS.validation[:])
+    assert floor_of(features[:100], 512)[1:] == (50, 50)
+    assert floor_of(features, 80)[1:] == (80, 80)
 
 
 def test_every_score_that_can_be_asked_for_is_taken() -> None:
@@ -51,6 +81,18 @@ def test_every_score_that_can_be_asked_for_is_taken() -> None:
     losses = {name for name in scores.all_of("digits_cnn") if "loss" in name}
     assert set(scores.all_of("digits_cnn")) - losses <= taken
     assert {f"heldout_{name}" for name in scores.OF_HELDOUT} <= taken
+
+
+def test_ten_thousand_images_are_extrapolated_from_too() -> None:
+    assert "fid_infinity" in scores.all_of("inception", 10_000)
+    assert "fid_infinity" not in scores.all_of("inception", 9_999)
+    many = torch.randint(0, 256, (10_000, 1, 8, 8), generator=generator(0, "many")).byte()
+    measured = Measured.of(many[:500], None, PixelFeatures(), "pixels")
+    held = Reference(many.shape[1:], None, PixelFeatures(), measured)
+    found = held.score(many)
+    # What is left at infinitely many is the bias of the 500 that they are held against.
+    assert 0 < found["fd_pixels_infinity"] < found["fd_pixels"]
+    assert "fd_pixels_infinity" not in held.score(many[:9_999])
 
 
 def test_without_training_images_copies_are_not_looked_for() -> None:
@@ -84,6 +126,8 @@ def test_what_cannot_be_scored_is_one_sentence() -> None:
     with pytest.raises(InputError, match="all 200 training images are equal"):
         same = SPLITS.train[:1].expand(200, -1, -1, -1)
         Measured.of(validation, same, EXTRACTOR, "pixels")
+    late = torch.cat([same[:1].expand(1400, -1, -1, -1), validation[:1]])
+    assert Measured.of(validation, late, EXTRACTOR, "pixels").heldout is not None
     with pytest.raises(InputError, match="features of 1 of the held-out images are not finite"):
         Measured.of(validation, SPLITS.train, Broken(), "pixels")
     with pytest.raises(InputError, match="5 images are too few; scores need 6"):

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
+from typing import ClassVar
 
 import pytest
 import torch
 
 from tests.conftest import tiny_study
 from tune_diffreg.errors import WorkFailed
+from tune_diffreg.evaluation import Reference
+from tune_diffreg.notes import hang_note
 from tune_diffreg.search.cost import Cost, _gpu_share, measure
 from tune_diffreg.search.trial import Trial, load_materials
-from tune_diffreg.service import hang_note
 from tune_diffreg.study import Study
 
 CPU = torch.device("cpu")
@@ -49,6 +52,27 @@ def test_a_trial_that_does_not_fit_is_a_sentence(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(Trial, "denoise", full)
     with pytest.raises(WorkFailed, match=r"out of memory .* while it was scored, .*batch_size 32"):
         measure(study, materials)
+
+
+class Noting(Reference):
+    """Notes how many images it is asked to score."""
+
+    asked: ClassVar[list[int]] = []
+
+    def score_with(self, images: torch.Tensor, features: torch.Tensor) -> dict[str, float]:
+        assert len(images) == len(features)
+        self.asked.append(len(images))
+        return super().score_with(images, features)
+
+
+def test_scores_are_timed_on_as_many_images_as_a_trial_has() -> None:
+    """What takes the square or the cube of the images is not known from a part of them."""
+    study = tiny_study("evaluation.samples=600", "evaluation.rung_samples=300")
+    splits, usual = load_materials(study, threads=1)
+    noting = Noting(splits.train.shape[1:], splits.train, usual.reference.extractor,
+                    usual.reference.measured)  # fmt: skip
+    measure(study, replace(usual, reference=noting))
+    assert sorted(noting.asked) == [300, 600]
 
 
 def test_what_is_foretold_is_what_a_trial_takes() -> None:

@@ -10,7 +10,7 @@ from rich.console import Console
 from tests.conftest import tiny_study
 from tune_diffreg.results.journal import Event
 from tune_diffreg.terminal import open_display, result_table
-from tune_diffreg.words import duration, knob, score, setting
+from tune_diffreg.words import duration, knob, score, score_name, setting
 
 STUDY = tiny_study()
 
@@ -101,6 +101,20 @@ def test_the_live_display_may_be_drawn_while_events_arrive() -> None:
 
 def test_the_result_table_of_a_study_without_results_is_empty() -> None:
     assert result_table(STUDY, {}).row_count > 0
+
+
+def test_what_real_images_score_stands_under_the_results_where_it_is_known() -> None:
+    floor = {"value": 3.78, "images": 512, "measured": 275}
+    caption = result_table(STUDY, {}, None, floor).caption
+    assert str(caption).endswith("; 512 real images score FD about 3.780")
+    exact = {"value": 3.78, "images": 512, "measured": 512}
+    assert str(result_table(STUDY, {}, None, exact).caption).endswith("score FD 3.780")
+    assert "real images" not in str(result_table(STUDY, {}).caption)
+
+
+def test_an_extrapolated_distance_has_a_name() -> None:
+    assert score_name("fid_infinity") == "FID at infinitely many images"
+    assert "(8x8 pixels, not Inception FID) at infinitely" in score_name("fd_pixels_infinity")
 
 
 def test_numbers_and_names_are_for_people() -> None:

@@ -20,7 +20,6 @@ from tune_diffreg.cli.options import (
     Trust,
     app,
     console,
-    progress,
     show,
 )
 from tune_diffreg.errors import InputError
@@ -84,14 +83,14 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train an exported configuration, on its images or others, or go on with it."""
-    from tune_diffreg.terminal import repeat_table
+    from tune_diffreg.terminal import bars, repeat_table
     from tune_diffreg.training import Request, train_best
 
     target = output or best_file.parent / "trained"
     settings = tuple(set_ or ())
     request = Request(best_file, target, settings, workers, scores, storage, address, trust)
     screen = console(stderr=True)
-    with progress(screen, "training") as news:
+    with bars(screen, "training") as (news,):
         trained = train_best(request, partial(screen.print, soft_wrap=True), news)
     if not trained.same_data:
         screen.print("note: the images are not those of the search; scores do not compare")
@@ -177,11 +176,11 @@ def evaluate(
 ) -> None:
     """Score images against real ones."""
     from tune_diffreg.judging import Request, judge
-    from tune_diffreg.terminal import judgement_table
+    from tune_diffreg.terminal import bars, judgement_table
 
     asked = {"features": features, "weights": weights, "steps": steps}
     settings = tuple((key, value) for key, value in asked.items() if value is not None)
     request = Request(images, against, train, split.value, size, samples, settings, trust)
-    with progress(console(stderr=True), "reading images") as news:
-        found = judge(request, news)
+    with bars(console(stderr=True), "reading images", "features of real images") as news:
+        found = judge(request, *news)
     show(found, judgement_table, as_json)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
-from rich.progress import Progress
 from typer.core import TyperGroup
 
 from tune_diffreg.mirror import storage_at
@@ -97,14 +95,6 @@ Trust = Annotated[
 Output = Annotated[Path, typer.Option(help="New folder to write.")]
 
 RUNS = Path("runs")
-
-
-@contextmanager
-def progress(console: Console, what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar that is there while something is done, and called with (done, in all)."""
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(what)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def console(stderr: bool = False) -> Console:

@@ -37,14 +37,25 @@ def run(study: File, set_: Set = None, storage: Storage = RUNS, address: Address
 
 
 @app.command()
-def check(study: File, set_: Set = None, address: Address = None, as_json: Json = False) -> None:
+def check(
+    study: File,
+    set_: Set = None,
+    storage: Storage = RUNS,
+    address: Address = None,
+    as_json: Json = False,
+) -> None:
     """Check a study file and its data, time one trial, and print the plan; starts no study."""
-    from tune_diffreg.service import hang_note, plan, prepare_with_progress
+    from tune_diffreg.notes import hang_note
+    from tune_diffreg.results import StudyFolder
+    from tune_diffreg.service import plan, prepare_with_progress
     from tune_diffreg.study import read_study
     from tune_diffreg.terminal import plan_table
 
     settings = read_study(study, set_ or ())
-    found = plan(settings, prepare_with_progress(settings, console(stderr=as_json)), address)
+    # What a reference takes long to compute is there when the study is run.
+    references = StudyFolder(storage, settings.name).references
+    preparation = prepare_with_progress(settings, console(stderr=as_json), references)
+    found = plan(settings, preparation, address)
     show(found, plan_table, as_json)
     note = found["cost"] and hang_note(settings, found["cost"]["scoring_seconds"])
     if note:
@@ -121,7 +132,7 @@ def best(name: Name, storage: Storage = RUNS, as_json: Json = False) -> None:
             )
         )
     chosen = records[confirmation["chosen"]] if confirmation else None
-    show(found, lambda _: result_table(study, records, chosen), as_json)
+    show(found, lambda _: result_table(study, records, chosen, state["floor"]), as_json)
 
 
 @app.command()

@@ -8,9 +8,10 @@ import torch
 
 from tune_diffreg.data.arrays import read_npz
 from tune_diffreg.data.cifar10 import cifar10
-from tune_diffreg.data.decoding import TooLarge, decoded
+from tune_diffreg.data.decoding import TooLarge, decoded, is_gray
 from tune_diffreg.data.digits import digits_pool
 from tune_diffreg.data.image_folder import Progress, image_folder, image_paths
+from tune_diffreg.data.splits import in_blocks
 from tune_diffreg.errors import InputError
 from tune_diffreg.files import user_path
 from tune_diffreg.images import Images
@@ -36,12 +37,14 @@ def real_set(source: str, size: int | None, progress: Progress | None = None) ->
         return _npz(path)
     if (path / _CIFAR10).is_dir() or path.name == _CIFAR10:
         return cifar10(path if (path / _CIFAR10).is_dir() else path.parent)
-    channels, height, width = _first_shape(path)
-    return image_folder(path, channels, size or min(height, width), progress)
+    first = _decoded(image_paths(path)[0], channels=3)
+    images = image_folder(path, 3, size or min(first.shape[1:]), progress)
+    gray = not any(_has_colors(block) for block in in_blocks(images))
+    return images[:, :1].clone() if gray else images
 
 
 def generated_set(source: str, shape: Shape, progress: Progress | None = None) -> Images:
-    """Generated images as they are, `(N, *shape) uint8`: resizing would change what is judged.
+    """Generated images as they are, `(N, *shape) uint8`: to change them changes what is judged.
 
     Raises:
         InputError: there is nothing of the kind, it cannot be read, or is of another shape.
@@ -51,7 +54,7 @@ def generated_set(source: str, shape: Shape, progress: Progress | None = None) -
         return _npz(path)
     files, images = image_paths(path), []
     for file in files:
-        image = _decoded(file, shape[0])
+        image = _of_channels(file, shape[0])
         if image.shape != shape:
             raise InputError(
                 f"{file} is {image.shape[2]} x {image.shape[1]} pixels, but the images of the "
@@ -82,11 +85,25 @@ def _npz(path: Path) -> torch.Tensor:
     return images.clone(memory_format=torch.contiguous_format)
 
 
-def _first_shape(folder: Path) -> Shape:
-    """Of the first image as it lies there; 3 channels if it has colours."""
-    image = _decoded(image_paths(folder)[0], channels=3)
-    gray = bool((image == image[:1]).all())
-    return (1 if gray else 3), image.shape[1], image.shape[2]
+def _of_channels(file: Path, channels: int) -> torch.Tensor:
+    """A generated image, `(channels, H, W)`, that has colours if those of the reference have.
+
+    Raises:
+        InputError: it is the other way round, or cannot be read.
+    """
+    image = _decoded(file, 3)
+    if channels == 1:
+        if _has_colors(image[None]):
+            raise InputError(f"{file} has colours, but the images of the reference are gray")
+        return image[:1]
+    if is_gray(file):  # one in colour may well look gray
+        raise InputError(f"{file} is stored as gray, but the images of the reference have colours")
+    return image
+
+
+def _has_colors(images: torch.Tensor) -> bool:
+    """Whether the channels `(N, 3, H, W)` differ anywhere."""
+    return not bool((images == images[:, :1]).all())
 
 
 def _decoded(path: Path, channels: int) -> torch.Tensor:

@@ -16,6 +16,8 @@ from PIL import Image, ImageOps
 
 MOST_PIXELS = 100_000_000
 _FORMATS = ("PNG", "JPEG", "GIF", "WEBP")
+_GRAY = ("1", "L", "I", "F")
+"""How Pillow's modes without colours begin; a palette may have colours."""
 
 
 class TooLarge(ValueError):
@@ -52,6 +54,12 @@ def decoded(path: Path, channels: int) -> torch.Tensor:
     except Exception as error:  # whatever else a damaged file makes it raise
         raise ValueError(str(error)) from None
     return torch.from_numpy(pixels).view(*pixels.shape[:2], channels).permute(2, 0, 1).contiguous()
+
+
+def is_gray(path: Path) -> bool:
+    """Whether an image that can be decoded is stored without colours."""
+    with Image.open(path, formats=_FORMATS) as image:
+        return image.mode.startswith(_GRAY)
 
 
 def _pixels(image: Image.Image, mode: str) -> np.ndarray:

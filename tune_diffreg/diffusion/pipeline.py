@@ -36,6 +36,26 @@ class Pipeline:
             raise InputError(
                 f"{folder}: is no pipeline of an unconditional U-Net: {in_a_line(error)}"
             ) from None
+        self._folder = folder
+        self._check()
+
+    def _check(self) -> None:
+        config = self.unet.config
+        if config.in_channels != config.out_channels:
+            raise InputError(
+                f"{self._folder}: its U-Net returns {config.out_channels} channels for "
+                f"{config.in_channels}; a denoiser returns as many as it takes"
+            )
+        if self.unet.class_embedding is not None:
+            raise InputError(
+                f"{self._folder}: its U-Net wants to be told a class; generate images with it, and "
+                "name their folder"
+            )
+        if config.sample_size is None:
+            raise InputError(
+                f"{self._folder}: its U-Net does not say how large images are; set sample_size in "
+                "unet/config.json"
+            )
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -45,9 +65,24 @@ class Pipeline:
         return self.unet.config.in_channels, height, width
 
     def generate(self, count: int, sampler: str, steps: int, first: int = 0) -> torch.Tensor:
-        """Images `(count, C, H, W) uint8`; image i starts from seed `first` + i."""
+        """Images `(count, C, H, W) uint8`; image i starts from seed `first` + i.
+
+        Raises:
+            InputError: it has fewer timesteps than steps are asked for, or fails.
+        """
+        timesteps = self.scheduler.config.num_train_timesteps
+        if steps > timesteps:
+            raise InputError(
+                f"--steps {steps}: the pipeline {self._folder} has {timesteps:,} timesteps"
+            )
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.unet.to(device)
         noise = latents(first, count, self.shape).to(device)
-        scheduler = sampling_scheduler(sampler, self.scheduler)
-        return sample(partial(predict, self.unet), scheduler, noise, steps)
+        try:
+            scheduler = sampling_scheduler(sampler, self.scheduler)
+            return sample(partial(predict, self.unet), scheduler, noise, steps)
+        except Exception as error:  # sizes that do not halve, a schedule that a sampler refuses
+            shape = "x".join(map(str, self.shape))
+            raise InputError(
+                f"{self._folder}: generating images of {shape} fails: {in_a_line(error)}"
+            ) from None

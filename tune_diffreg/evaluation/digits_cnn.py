@@ -13,8 +13,11 @@ import torch
 from safetensors.torch import load
 from torch import nn
 
+from tune_diffreg.errors import InputError
+
 WEIGHTS = Path(__file__).with_name("digits_cnn.safetensors")
 DIMENSIONS = 64
+SHAPE = (1, 8, 8)
 
 
 class DigitsCNN(nn.Module):
@@ -62,4 +65,14 @@ class DigitsFeatures:
 
     @torch.inference_mode()
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        """Features `(N, 64)` of images `(N, 1, 8, 8) uint8`.
+
+        Raises:
+            InputError: the images are of another shape.
+        """
+        if images.shape[1:] != SHAPE:
+            given = "x".join(map(str, images.shape[1:]))
+            raise InputError(
+                f"evaluation.features digits_cnn: takes digits of 1x8x8, but the images are {given}"
+            )
         return torch.cat([self.network.features(batch) for batch in images.cpu().split(256)])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import sys
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -76,7 +78,7 @@ class OwnFeatures:
             )
         self._network = network.eval().requires_grad_(False)
         self.dtype = next((p.dtype for p in network.parameters()), torch.float32)
-        self.digest = _digest(network)
+        self.digest = _digest(network, factory)
         self._device = torch.device("cpu")
 
     def to(self, device: torch.device) -> None:
@@ -125,11 +127,25 @@ def load_extractor(evaluation: Evaluation) -> FeatureExtractor:
     return PretrainedFeatures(features, weights)
 
 
-def _digest(network: nn.Module) -> str:
-    """Of the weights, and of the text that the network prints as."""
+def _digest(network: nn.Module, factory: str) -> str:
+    """Of the weights, of the text that the network prints as, and of the code that it runs."""
     sha = hashlib.sha256(repr(network).encode())
+    for name, source in _sources(network, factory):
+        sha.update(f"{name} {len(source)}".encode() + source)
     state: dict[str, Any] = network.state_dict()
     for name, tensor in state.items():
         sha.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         sha.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     return sha.hexdigest()
+
+
+def _sources(network: nn.Module, factory: str) -> list[tuple[str, bytes]]:
+    """The modules that define the network, by name: how images are prepared stands there alone.
+
+    Not torch's own; nor what these modules import, unless a part of the network is made there.
+    """
+    names = {type(part).__module__ for part in network.modules()}
+    names.add(factory.split(":", maxsplit=1)[0])
+    files = {name: getattr(sys.modules.get(name), "__file__", None) for name in names}
+    own = {n: Path(file) for n, file in files.items() if file and n.split(".")[0] != "torch"}
+    return [(name, path.read_bytes()) for name, path in sorted(own.items()) if path.is_file()]

@@ -14,13 +14,12 @@ from functools import cached_property
 import torch
 
 from tune_diffreg.seeds import generator
+from tune_diffreg.study.scores import EXTRAPOLATED_FROM
 
 _GROUPS = 10
 """For a standard error, as many times a tenth of the samples is left out."""
 _SIZES = 15
 """Sample sizes of an extrapolation (Chong & Forsyth 2020, section 4)."""
-EXTRAPOLATED_FROM = 10_000
-"""Samples from which a distance can be extrapolated to infinitely many."""
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,9 @@ from tune_diffreg.images import Images
 _CPU = torch.device("cpu")
 _QUERIES = 1024
 _TARGETS = 4096
-_BYTES = 2**27
-"""That the exact differences may take at a time."""
+_BYTES = 2**26
+"""That a block of vectors, or of exact differences, may take at a time: large images come in
+smaller blocks."""
 _SPARE = 6
 """Candidates beyond those asked for, for ties that float32 cannot order."""
 
@@ -46,7 +47,7 @@ class Targets:
         self._vectors = vectors
         self._device = device
         # Float32 loses fewer digits about the middle.
-        self._center = _rows(vectors[:_TARGETS]).mean(dim=0).to(device)
+        self._center = _rows(vectors[: self._at_once(_TARGETS)]).mean(dim=0).to(device)
 
     def nearest(
         self, queries: torch.Tensor, count: int, exclude: torch.Tensor | None = None
@@ -60,11 +61,10 @@ class Targets:
         count = min(count, len(self._vectors) - (exclude is not None))
         if exclude is None:
             exclude = torch.full((len(queries),), -1)
+        at_once = self._at_once(_QUERIES)
         found = [
             self._exact(block, self._candidates(block, count + _SPARE, left_out), count)
-            for block, left_out in zip(
-                queries.split(_QUERIES), exclude.split(_QUERIES), strict=True
-            )
+            for block, left_out in zip(queries.split(at_once), exclude.split(at_once), strict=True)
         ]
         return Neighbors(*(torch.cat(part) for part in zip(*found, strict=True)))
 
@@ -73,8 +73,9 @@ class Targets:
         q = _rows(queries.to(self._device)) - self._center
         closest = torch.full((len(q), count), torch.inf, device=self._device)
         index = torch.full((len(q), count), -1, device=self._device)
-        for start in range(0, len(self._vectors), _TARGETS):
-            t = _rows(self._vectors[start : start + _TARGETS].to(self._device)) - self._center
+        at_once = self._at_once(_TARGETS)
+        for start in range(0, len(self._vectors), at_once):
+            t = _rows(self._vectors[start : start + at_once].to(self._device)) - self._center
             # The query's own length shifts a whole row and orders nothing.
             squared = torch.addmm(t.square().sum(dim=1), q, t.T, alpha=-2)
             (inside,) = ((exclude >= start) & (exclude < start + len(t))).nonzero(as_tuple=True)
@@ -86,6 +87,10 @@ class Targets:
             )
             index = torch.cat([index, numbers], dim=1).gather(1, chosen)
         return index.cpu()
+
+    def _at_once(self, most: int) -> int:
+        """How many vectors a block has, in float32."""
+        return min(most, fitting(self._vectors, 4, _BYTES))
 
     def _exact(self, queries: torch.Tensor, candidates: torch.Tensor, count: int) -> Neighbors:
         """The nearest of the candidates by their differences in float64."""
@@ -100,6 +105,11 @@ class Targets:
             distances.append(lengths.where(index >= 0, torch.inf))
         distance, order = torch.cat(distances).sort(dim=1, stable=True)
         return Neighbors(distance[:, :count], candidates.gather(1, order)[:, :count])
+
+
+def fitting(vectors: Images, item: int, budget: int) -> int:
+    """How many of the vectors fit `budget` bytes, with numbers of `item` bytes; at least one."""
+    return max(1, budget // (item * vectors.shape[1:].numel()))
 
 
 def _rows(vectors: torch.Tensor) -> torch.Tensor:

@@ -3,86 +3,26 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
 import torch
 
 from tune_diffreg.errors import InputError
-from tune_diffreg.evaluation.copies import Copies, Heldout
+from tune_diffreg.evaluation.copies import Copies
 from tune_diffreg.evaluation.features import FeatureExtractor
+from tune_diffreg.evaluation.floor import Floor, floor_of
 from tune_diffreg.evaluation.frechet import (
-    EXTRAPOLATED_FROM,
     GaussianStatistics,
     frechet_at_infinity,
     frechet_distance,
     frechet_standard_error,
 )
-from tune_diffreg.evaluation.kernel import kernel_distance
-from tune_diffreg.evaluation.manifold import NEIGHBORS, manifold_scores, radii
+from tune_diffreg.evaluation.kernel import kernel_distance, within
+from tune_diffreg.evaluation.manifold import manifold_scores
+from tune_diffreg.evaluation.measured import LEAST_IMAGES, Measured, usable
 from tune_diffreg.evaluation.neighbors import Neighbors
 from tune_diffreg.images import Images
-from tune_diffreg.seeds import generator
 from tune_diffreg.study import scores
-
-Space = Literal["pixels", "features"]
-LEAST_IMAGES = NEIGHBORS + 1
-"""Images that scores need, on either side."""
-_FLOOR_DRAWS = 4
-_LOOKED_AT = 1000
-"""Images of a set that are compared with its first, to notice that all are one."""
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What is computed of real images, once a study.
-
-    Attributes:
-        features: of the held-out images, `(V, D)`.
-        radii: of the balls about them, `(V,)`.
-        train_features: `(M, D)` where neighbours are found in features, else None.
-        heldout: None where there are no training images.
-    """
-
-    features: torch.Tensor
-    radii: torch.Tensor
-    train_features: torch.Tensor | None
-    heldout: Heldout | None
-
-    @classmethod
-    def of(
-        cls,
-        heldout: torch.Tensor,
-        train: Images | None,
-        extractor: FeatureExtractor,
-        space: Space,
-    ) -> Measured:
-        """Of real images `(V, C, H, W) uint8`, and of training images likewise.
-
-        Args:
-            space: what distances to training images are measured in.
-
-        Raises:
-            InputError: there are too few images, or all are equal.
-        """
-        for name, images, least in (("held-out", heldout, LEAST_IMAGES), ("training", train, 2)):
-            if images is None:
-                continue
-            if len(images) < least:
-                raise InputError(
-                    f"data: scores need {least} {name} images; there are {len(images)}"
-                )
-            some = images[:_LOOKED_AT]
-            if bool((some == some[:1]).all()):
-                raise InputError(f"data: all {len(images)} {name} images are equal")
-        features = _usable(extractor(heldout), "the held-out images")
-        if train is None:
-            return cls(features, radii(features), None, None)
-        if space == "pixels":
-            return cls(features, radii(features), None, Heldout.of(train, heldout))
-        known = _usable(extractor(train[:]), "the training images")
-        return cls(features, radii(features), known, Heldout.of(known, features))
 
 
 class Reference:
@@ -109,7 +49,9 @@ class Reference:
             known = train if measured.train_features is None else measured.train_features
             assert known is not None
             self.copies = Copies(known, measured.heldout)
-        _ = self.statistics.root  # computed here, not in every trial
+        # Computed here, not in every trial.
+        _ = self.statistics.root
+        self._within = within(measured.features)
 
     def to(self, device: torch.device) -> None:
         """Computes features and neighbours on `device` from now on."""
@@ -132,7 +74,19 @@ class Reference:
         if images.shape[1:] != self._shape:
             given, needed = ("x".join(map(str, shape)) for shape in (images.shape[1:], self._shape))
             raise InputError(f"the images are {given}, but those of the reference are {needed}")
-        features = _usable(self.extractor(images), "the images")
+        return self.score_with(images, self.features(images))
+
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """Of `(N, C, H, W) uint8`, `(N, D)`.
+
+        Raises:
+            InputError: they are not usable.
+        """
+        name = self.extractor.name
+        return usable(self.extractor(images), len(images), name, "the images")
+
+    def score_with(self, images: torch.Tensor, features: torch.Tensor) -> dict[str, float]:
+        """The same as `score`, of images whose features are known."""
         taken = {**self._likeness(features)}
         if self.copies is not None:
             in_features = self.measured.train_features is not None
@@ -145,28 +99,15 @@ class Reference:
         in_features = self.measured.train_features is not None
         return self.copies.nearest(self.extractor(images) if in_features else images)
 
-    def floor(self, samples: int) -> tuple[float, int]:
-        """The Fréchet distance that real images have at so many samples: what perfection scores.
-
-        Held-out images against the rest of them.
-
-        Returns:
-            The distance, a mean over random draws, and the number of images it was taken with:
-            `samples`, or half of the held-out images where there are not twice as many.
-        """
-        features = self.measured.features
-        count = min(samples, len(features) // 2)
-        draw = generator(0, "floor")
-        orders = [torch.randperm(len(features), generator=draw) for _ in range(_FLOOR_DRAWS)]
-        parts = [(features[order[count:]], features[order[:count]]) for order in orders]
-        distances = [frechet_distance(GaussianStatistics.of(rest), part) for rest, part in parts]
-        return sum(distances) / len(distances), count
+    def floor(self, samples: int) -> Floor:
+        """The Fréchet distance that real images have at so many samples."""
+        return floor_of(self.measured.features, samples)
 
     def _likeness(self, features: torch.Tensor) -> dict[str, float]:
         distance = scores.distance(self.extractor.name)
         kernel = scores.kernel_distance(self.extractor.name)
         measured = self.measured
-        mmd = kernel_distance(measured.features, features)
+        mmd = kernel_distance(measured.features, features, self._within)
         found = {
             distance: frechet_distance(self.statistics, features),
             f"{distance}_se": frechet_standard_error(self.statistics, features),
@@ -174,18 +115,8 @@ class Reference:
             f"{kernel}_se": mmd.standard_error,
             **manifold_scores(measured.features, measured.radii, features)._asdict(),
         }
-        if len(features) >= EXTRAPOLATED_FROM:
-            found[f"{distance}_infinity"] = frechet_at_infinity(self.statistics, features)
+        if len(features) >= scores.EXTRAPOLATED_FROM:
+            found[scores.at_infinity(self.extractor.name)] = frechet_at_infinity(
+                self.statistics, features
+            )
         return found
-
-
-def _usable(features: torch.Tensor, of: str) -> torch.Tensor:
-    """The features, if they are numbers.
-
-    Raises:
-        InputError: some are not.
-    """
-    bad = int((~features.isfinite().all(dim=1)).sum())
-    if bad:
-        raise InputError(f"the features of {bad} of {of} are not finite numbers")
-    return features

@@ -16,10 +16,10 @@ from safetensors.torch import load, save
 from tune_diffreg.errors import InputError
 from tune_diffreg.evaluation.copies import Heldout
 from tune_diffreg.evaluation.features import FeatureExtractor
-from tune_diffreg.evaluation.reference import Measured, Space
+from tune_diffreg.evaluation.measured import Measured, Space
 from tune_diffreg.files import read_sealed, write_sealed
 
-_VERSION = 1
+_VERSION = 2
 """To be raised when anything that is measured of a reference changes."""
 
 
@@ -62,7 +62,7 @@ def _tensors(measured: Measured) -> dict[str, torch.Tensor]:
 
 
 def _measured(tensors: dict[str, torch.Tensor]) -> Measured:
-    names = ("distance", "target", "cells")
+    names = ("distance", "target", "cells", "distinct")
     heldout = None
     if "heldout.distance" in tensors:
         heldout = Heldout(*(tensors[f"heldout.{name}"] for name in names))

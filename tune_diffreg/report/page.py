@@ -30,6 +30,7 @@ from tune_diffreg.results import (
     comparison_rows,
     conclude,
     confirmation_rows,
+    first_floor,
     read_journal,
     repetitions,
     replay,
@@ -40,7 +41,7 @@ from tune_diffreg.results import (
 )
 from tune_diffreg.results.folder import PAIRS, REAL, SAMPLES
 from tune_diffreg.study import Study
-from tune_diffreg.words import score, score_name
+from tune_diffreg.words import floor_sentence, score, score_name
 
 _MARGINS = {"t": 30, "r": 20}
 
@@ -54,7 +55,7 @@ def write_report(folder: StudyFolder) -> None:
     confirmation = conclude(study, records, runs)
     chosen = chosen_trial(study, records, confirmation)
     columns = compared(study, records, chosen if confirmation else None)
-    told = effects(study, records.values())
+    told, floor = effects(study, records.values()), first_floor(events)
     template = Environment(
         loader=PackageLoader("tune_diffreg.report", "."), autoescape=True
     ).get_template("page.html.j2")
@@ -62,7 +63,8 @@ def write_report(folder: StudyFolder) -> None:
         study=study,
         answer=[*_answer(study, records, confirmation), *unfinished(study, events)],
         note=f"{score_name(study.objective.metric)}, {study.evaluation.samples} samples against "
-        "the validation split; less is better. ± is one standard error of the choice of samples.",
+        "the validation split; less is better. ± is one standard error of the choice of samples."
+        + (f" {floor_sentence(study.distance, floor)}." if floor else ""),
         confirmation=None if confirmation is None else confirmation_rows(study, confirmation),
         confirmed=confirmation,
         table={

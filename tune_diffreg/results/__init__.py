@@ -20,6 +20,7 @@ from tune_diffreg.results.soundness import require_sound
 from tune_diffreg.results.summary import (
     chosen_trial,
     final_state,
+    first_floor,
     read_state,
     summarize,
     versions,
@@ -45,6 +46,7 @@ __all__ = [
     "conclude",
     "confirmation_rows",
     "final_state",
+    "first_floor",
     "leading_trial",
     "list_states",
     "list_studies",

@@ -24,8 +24,15 @@ class _Event(TypedDict):
     time: Time
 
 
+class _Floor(TypedDict):
+    value: float
+    images: Number
+    measured: Number
+
+
 class _Session(_Event):
     provenance: NotRequired[dict[str, str]]
+    floor: NotRequired[_Floor]
     images: NotRequired[Seen]
     data_sha256: NotRequired[str]
 

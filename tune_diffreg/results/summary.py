@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Literal
 
 import tune_diffreg
 from tune_diffreg.files import write_atomically
 from tune_diffreg.results.audit import audit
-from tune_diffreg.results.confirmation import Repetition, conclude, repetitions
+from tune_diffreg.results.confirmation import conclude, repetitions
 from tune_diffreg.results.folder import StudyFolder
 from tune_diffreg.results.formats import to_json, to_yaml
 from tune_diffreg.results.journal import Event, read_journal
@@ -28,13 +28,14 @@ _RECORDED_PACKAGES = ("torch", "torchvision", "diffusers", "ray", "optuna", "mlf
 
 
 def summarize(
-    study: Study,
-    records: dict[str, TrialRecord],
-    runs: dict[str, Repetition],
-    state: State,
-    wall_s: float,
+    study: Study, records: dict[str, TrialRecord], events: Sequence[Event], state: State
 ) -> dict[str, Any]:
-    """The content of `summary.json`."""
+    """The content of `summary.json`.
+
+    Args:
+        records: `replay` of the events.
+    """
+    runs = repetitions(events)
     trials = list(records.values())
     confirmation = conclude(study, records, runs)
     best = chosen_trial(study, records, confirmation)
@@ -50,6 +51,7 @@ def summarize(
             "samples": study.evaluation.samples,
             "split": "validation",
         },
+        "floor": first_floor(events),
         "best": best and _best(study, best),
         "baselines": {
             record.baseline: _result(study, record)
@@ -60,7 +62,7 @@ def summarize(
         "audit": audit(study, trials),
         "images_seen": sum(record.images for record in trials)
         + sum(run.images for run in runs.values()),
-        "wall_s": round(wall_s, 1),
+        "wall_s": round(wall_seconds(events), 1),
     }
 
 
@@ -82,7 +84,7 @@ def read_state(folder: StudyFolder, running: bool | None = None) -> dict[str, An
         state = "interrupted"
     else:
         state = final_state(records.values())
-    return summarize(study, records, runs, state, wall_seconds(events))
+    return summarize(study, records, events, state)
 
 
 def has_ended(events: Iterable[Event]) -> bool:
@@ -93,6 +95,11 @@ def has_ended(events: Iterable[Event]) -> bool:
 def first_provenance(events: Iterable[Event]) -> dict[str, str]:
     """With which hashes and versions the study was started; empty where none tells."""
     return next((event.get("provenance", {}) for event in events), {})
+
+
+def first_floor(events: Iterable[Event]) -> dict[str, Any] | None:
+    """What real images score, and at how many; None for a study begun when that was not noted."""
+    return next((event["floor"] for event in events if "floor" in event), None)
 
 
 def final_state(records: Iterable[TrialRecord]) -> State:

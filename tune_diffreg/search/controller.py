@@ -17,7 +17,7 @@ from tune_diffreg.data import Splits
 from tune_diffreg.data.image_folder import Progress
 from tune_diffreg.diffusion import check_models
 from tune_diffreg.errors import InputError
-from tune_diffreg.evaluation import LEAST_IMAGES
+from tune_diffreg.evaluation import LEAST_IMAGES, near_copies
 from tune_diffreg.files import check_writable
 from tune_diffreg.mirror import address_of, mirror_of
 from tune_diffreg.patience import Patience
@@ -29,11 +29,10 @@ from tune_diffreg.results import (
     replay,
     summarize,
     versions,
-    wall_seconds,
     write_results,
 )
 from tune_diffreg.results.folder import REAL
-from tune_diffreg.results.summary import first_provenance
+from tune_diffreg.results.summary import first_floor, first_provenance
 from tune_diffreg.search.checkpoint import remove_checkpoints, remove_leftovers
 from tune_diffreg.search.cluster import needs_of, ray_cluster, trial_slots
 from tune_diffreg.search.conductor import Conductor
@@ -53,6 +52,8 @@ class Preparation:
     materials: Materials
     provenance: dict[str, str]
     duplicates: dict[str, int]
+    near_copies: dict[str, int]
+    """Held-out images, by split, that would count as copies of a training image."""
 
 
 @dataclass(frozen=True)
@@ -70,19 +71,24 @@ class Session:
 
 
 def prepare(
-    study: Study, progress: Progress | None = None, references: Path | None = None
+    study: Study,
+    progress: Progress | None = None,
+    references: Path | None = None,
+    measuring: Progress | None = None,
 ) -> Preparation:
     """Loads the data and the reference; starts nothing.
 
     Args:
+        progress: called with (images read, images in all).
         references: folder in which references are kept; None keeps none.
+        measuring: called with (images that the reference knows of, images in all).
 
     Raises:
         InputError: the data or the extractor's weights cannot be used, or a split is too small.
     """
     resources = study.resources
     check_models(study.networks(), resources.memory if resources.gpu == 0 else None)
-    splits, materials = load_materials(study, study.resources.cpu, progress, references)
+    splits, materials = load_materials(study, study.resources.cpu, progress, references, measuring)
     if study.confirmation is not None and len(splits.test) < LEAST_IMAGES:
         raise InputError(
             f"data.test: confirmation needs {LEAST_IMAGES} test images; there are "
@@ -95,7 +101,10 @@ def prepare(
         "features_sha256": extractor.digest,
         **versions(),
     }
-    return Preparation(splits, materials, provenance, splits.duplicates())
+    near = {"validation": materials.copies.near_copies}
+    if study.confirmation is not None:
+        near["test"] = near_copies(splits.train, splits.test[:])
+    return Preparation(splits, materials, provenance, splits.duplicates(), near)
 
 
 def run_search(session: Session, preparation: Preparation, listener: Listener) -> dict[str, Any]:
@@ -120,7 +129,7 @@ def run_search(session: Session, preparation: Preparation, listener: Listener) -
         open_proposals=partial(Proposals, patiently=patience),
         patiently=patience,
     )
-    coordinator.begin(provenance)
+    coordinator.begin(provenance, _floor(folder, study, preparation.materials))
     finished = False
     try:
         if not coordinator.finished:
@@ -137,7 +146,7 @@ def run_search(session: Session, preparation: Preparation, listener: Listener) -
         records = coordinator.records
         state = final_state(records.values()) if finished else "interrupted"
         events = read_journal(folder.journal)
-        summary = summarize(study, records, repetitions(events), state, wall_seconds(events))
+        summary = summarize(study, records, events, state)
         patience(lambda: write_results(folder, study, records, summary, provenance))
     return summary
 
@@ -172,6 +181,12 @@ def _same_origin(folder: StudyFolder, now: dict[str, str]) -> dict[str, str]:
                 "started with, so its scores would not compare; run it under another name"
             )
     return first
+
+
+def _floor(folder: StudyFolder, study: Study, materials: Materials) -> dict[str, Any]:
+    """What real images score, as it was found when the study was first begun."""
+    known = first_floor(read_journal(folder.journal))
+    return known or materials.reference.floor(study.evaluation.samples)._asdict()
 
 
 def _run_on_ray(

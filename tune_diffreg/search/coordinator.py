@@ -93,9 +93,14 @@ class Coordinator:
         self._controls = draw_controls(study)
         self._recover()
 
-    def begin(self, provenance: dict[str, str]) -> None:
-        """Notes that a session begins, and with which hashes and versions."""
-        self._note("session", provenance=provenance)
+    def begin(self, provenance: dict[str, str], floor: dict[str, Any] | None = None) -> None:
+        """Notes that a session begins, with which hashes and versions, and what real images score.
+
+        Args:
+            floor: the distance of real images, and with how many it was taken.
+        """
+        told = {} if floor is None else {"floor": floor}
+        self._note("session", provenance=provenance, **told)
 
     @property
     def finished(self) -> bool:

@@ -17,6 +17,7 @@ from tune_diffreg.diffusion.device import (
 )
 from tune_diffreg.diffusion.loss import BANK_DRAWS, scoring_batch
 from tune_diffreg.errors import InputError, WorkFailed
+from tune_diffreg.evaluation import Reference
 from tune_diffreg.factory import in_a_line
 from tune_diffreg.search.trial import Materials, Trial
 from tune_diffreg.study import Study
@@ -25,6 +26,8 @@ _WARM_UP_STEPS = 3  # compiling, and the allocator's first requests
 _SECONDS = 2.0
 _MOST_STEPS = 200
 _SAID = 300
+_REPEATED_BYTES = 2**30
+"""Of images of a whole set; of larger sets a part is timed."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ def _training_speed(trial: Trial) -> float:
 
 
 def _scoring_seconds(study: Study, trial: Trial) -> float:
-    """From one call of the network and one batch of images that are scored."""
+    """From one call of the network, the features of one batch, and statistics of whole sets."""
     settings = study.evaluation
     batch = min(settings.samples, scoring_batch(trial.materials.train.shape))
     trial.denoise(batch, steps=2)  # compiles
@@ -101,14 +104,36 @@ def _scoring_seconds(study: Study, trial: Trial) -> float:
     images = trial.denoise(batch, steps=2)
     calls_a_step = 2 if settings.sampler == "heun" else 1
     call = (time.monotonic() - start) / (2 * calls_a_step) / batch
+    reference = trial.materials.reference
     start = time.monotonic()
-    trial.materials.reference.score(images)
-    judging = (time.monotonic() - start) / batch
+    features = reference.features(images)
+    looking = (time.monotonic() - start) / batch
     losses = BANK_DRAWS * (len(study.training.decays) + 1)
     rungs = len(study.rungs())
     samples = settings.samples_at_rungs * (rungs - 1) + settings.samples
     denoising = samples * settings.steps * calls_a_step
-    return (denoising + losses * rungs) * call + samples * judging
+    judging = {
+        count: _judging_seconds(reference, images, features, count)
+        for count in {settings.samples_at_rungs, settings.samples}
+    }
+    judged = judging[settings.samples_at_rungs] * (rungs - 1) + judging[settings.samples]
+    return (denoising + losses * rungs) * call + samples * looking + judged
+
+
+def _judging_seconds(
+    reference: Reference, images: torch.Tensor, features: torch.Tensor, count: int
+) -> float:
+    """What all scores of so many images take, their features aside.
+
+    The batch is repeated to their number, since some scores take the square or the cube of it, or
+    hardly more for many than for few.
+    """
+    most = max(len(images), _REPEATED_BYTES // images[0].numel())
+    places = torch.arange(min(count, most)) % len(images)
+    many, known = images[places], features[places]
+    start = time.monotonic()
+    reference.score_with(many, known)
+    return (time.monotonic() - start) * count / len(places)
 
 
 def _gpu_share(device: torch.device) -> float | None:

@@ -6,6 +6,8 @@ Knows nothing of Ray: `tune-diffreg train` runs the same code as the search.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +27,7 @@ from tune_diffreg.diffusion import (
 )
 from tune_diffreg.evaluation import (
     Copies,
+    FeatureExtractor,
     Measured,
     Reference,
     distance_ratios,
@@ -71,30 +74,38 @@ def load_materials(
     threads: int,
     progress: Progress | None = None,
     references: Path | None = None,
+    measuring: Progress | None = None,
 ) -> tuple[Splits, Materials]:
     """Loads the data of a configuration and prepares what it is scored with.
 
     Args:
         threads: as many as a trial has; the reference is part of every score, and the number of
             threads decides how its sums are rounded.
+        progress: called with (images read, images in all).
         references: folder in which references are kept; None keeps none.
+        measuring: called with (images that the reference knows of, images in all).
 
     Raises:
         InputError: the data or the extractor's weights cannot be used, or a split is too small.
     """
     torch.set_num_threads(threads)
     splits = load_splits(config.data, config.model, progress)
-    return splits, materials_of(config, splits, references)
+    return splits, materials_of(config, splits, references, measuring=measuring)
 
 
 def materials_of(
-    config: TrialConfig, splits: Splits, references: Path | None, confirming: bool = False
+    config: TrialConfig,
+    splits: Splits,
+    references: Path | None,
+    confirming: bool = False,
+    measuring: Progress | None = None,
 ) -> Materials:
     """What trials are given of the splits.
 
     Args:
         references: folder in which references are kept; None keeps none.
         confirming: whether the test split is what is scored against.
+        measuring: as there.
 
     Raises:
         InputError: the extractor's weights cannot be used, or a split is too small.
@@ -103,7 +114,8 @@ def materials_of(
     heldout = splits.test if confirming else splits.validation
 
     def measure() -> Measured:
-        return Measured.of(heldout[:], splits.train, extractor, space)
+        with _on_any_gpu(extractor):
+            return Measured.of(heldout, splits.train, extractor, space, measuring)
 
     if references is None:
         measured = measure()
@@ -112,6 +124,20 @@ def materials_of(
         measured = kept(reference_file(references, data, extractor, space), measure)
     reference = Reference(splits.train.shape[1:], splits.train, extractor, measured)
     return Materials(splits.train, splits.validation, heldout, reference)
+
+
+@contextmanager
+def _on_any_gpu(extractor: FeatureExtractor) -> Iterator[None]:
+    """Lets the extractor use a GPU of this machine, and leaves nothing there for trials to miss."""
+    if not torch.cuda.is_available():
+        yield
+        return
+    extractor.to(torch.device("cuda"))
+    try:
+        yield
+    finally:
+        extractor.to(torch.device("cpu"))  # trials may be sent to a machine that has none
+        torch.cuda.empty_cache()
 
 
 class Trial:

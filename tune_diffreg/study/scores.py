@@ -8,6 +8,8 @@ from __future__ import annotations
 
 OF_HELDOUT = ("memorized_fraction", "authentic_fraction")
 """Scores that real held-out images have too, as `heldout_` and the name."""
+EXTRAPOLATED_FROM = 10_000
+"""Images from which a distance can be extrapolated to infinitely many."""
 _BANDS = range(1, 5)
 _LESS = (
     "memorized_fraction",
@@ -44,6 +46,12 @@ def minimized(features: str) -> tuple[str, ...]:
     return (distance(features), kernel_distance(features), *_LESS)
 
 
-def all_of(features: str) -> tuple[str, ...]:
-    """Scores that can be bounded."""
-    return (*minimized(features), *_MORE)
+def at_infinity(features: str) -> str:
+    """The Fréchet distance extrapolated to infinitely many images."""
+    return f"{distance(features)}_infinity"
+
+
+def all_of(features: str, samples: int = 0) -> tuple[str, ...]:
+    """Scores that can be bounded, where at least so many images are generated for each."""
+    extrapolated = (at_infinity(features),) if samples >= EXTRAPOLATED_FROM else ()
+    return (*minimized(features), *extrapolated, *_MORE)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -282,7 +282,7 @@ class Extractor(Settings):
 
     factory: Factory = Field(
         description="package.module:function that returns the network; the scores bear the "
-        "function's name"
+        "function's name, which must be none of digits_cnn, inception, dinov2, clip and pixels"
     )
 
     @property
@@ -290,8 +290,11 @@ class Extractor(Settings):
         return self.factory.split(":")[1]
 
 
+BuiltIn = Literal["digits_cnn", "inception", "dinov2", "clip", "pixels"]
+
+
 class Evaluation(Settings):
-    features: Literal["digits_cnn", "inception", "dinov2", "clip", "pixels"] | Extractor = Field(
+    features: BuiltIn | Extractor = Field(
         description="feature extractor of the Fréchet distance; or {factory: "
         "'package.module:function'}, which returns a torch.nn.Module from images (N, C, H, W) "
         "uint8 to features (N, D)"
@@ -317,6 +320,15 @@ class Evaluation(Settings):
     def _weights_where_they_are_read(self) -> Self:
         if self.weights is not None and self.features not in ("inception", "dinov2", "clip"):
             raise ValueError(f"features {self.feature_name!r} takes no 'weights'")
+        return self
+
+    @model_validator(mode="after")
+    def _no_network_stands_in_for_another(self) -> Self:
+        if isinstance(self.features, Extractor) and self.features.name in get_args(BuiltIn):
+            raise ValueError(
+                f"features {self.features.factory}: scores bear the function's name, and those of "
+                f"{self.features.name!r} are of the features of that name; call it otherwise"
+            )
         return self
 
     @property

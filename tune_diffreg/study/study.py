@@ -156,10 +156,10 @@ class Study(TrialConfig):
                 f"search.trials {self.search.trials} leaves no room for "
                 f"{len(self.search.baselines)} baselines"
             )
-        features = self.evaluation.feature_name
+        features, samples = self.evaluation.feature_name, self.evaluation.samples_at_rungs
         _require_known("metric", self.objective.metric, scores.minimized(features), features)
         for name, bound in self.objective.constraints.items():
-            _require_known("constraints", name, scores.all_of(features), features)
+            _require_known("constraints", name, scores.all_of(features, samples), features)
             if bound.over_heldout is not None and name not in scores.OF_HELDOUT:
                 raise ValueError(
                     f"objective.constraints.{name}: over_heldout is for "

@@ -1,5 +1,6 @@
 """What a person sees on the terminal while a study runs, and when it is over."""
 
+from tune_diffreg.terminal.bars import bars
 from tune_diffreg.terminal.live import Display, main_scores, open_display
 from tune_diffreg.terminal.status import status_table
 from tune_diffreg.terminal.tables import (
@@ -15,6 +16,7 @@ from tune_diffreg.terminal.tables import (
 
 __all__ = [
     "Display",
+    "bars",
     "comparison_table",
     "confirmation_table",
     "judgement_table",

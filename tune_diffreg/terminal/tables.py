@@ -9,17 +9,33 @@ from rich.table import Table
 from tune_diffreg.results import TrialRecord, compared, comparison_rows, confirmation_rows
 from tune_diffreg.results.verdict import interval
 from tune_diffreg.study import Study
-from tune_diffreg.words import constraint, duration, score, score_name, setting, within
+from tune_diffreg.words import (
+    constraint,
+    duration,
+    floor_sentence,
+    score,
+    score_name,
+    setting,
+    within,
+)
 
 
 def result_table(
-    study: Study, records: dict[str, TrialRecord], chosen: TrialRecord | None = None
+    study: Study,
+    records: dict[str, TrialRecord],
+    chosen: TrialRecord | None = None,
+    floor: dict[str, Any] | None = None,
 ) -> Table:
-    """Baselines against the best trial, or what confirmation chose."""
+    """Baselines against the best trial, or what confirmation chose.
+
+    Args:
+        floor: what real images score; None where it is not known.
+    """
     columns = compared(study, records, chosen)
     table = Table(
         caption=f"{score_name(study.objective.metric)}, {study.evaluation.samples} samples "
-        "against the validation split; less is better",
+        "against the validation split; less is better"
+        + (f"; {floor_sentence(study.distance, floor)}" if floor else ""),
         caption_justify="left",
     )
     table.add_column("")
@@ -85,8 +101,14 @@ def plan_table(plan: dict[str, Any]) -> Table:
         table.add_row("until", f"{' or '.join(budget)} are spent".replace("images", "images seen"))
     table.add_row("objective", f"{score_name(plan['objective'])}{'; ' if bounds else ''}{bounds}")
     table.add_row("by chance", f"{chance} of real held-out images count as memorised")
-    floor = score(plan["objective"], plan["floor"]["value"])
-    table.add_row("at best", f"{floor}: {plan['floor']['images']} real images against the others")
+    table.add_row("floor", floor_sentence(plan["distance"], plan["floor"]))
+    near = {name: count for name, count in plan["near_copies_by_split"].items() if count}
+    if near:
+        told = ", ".join(f"{count:,} in {split}" for split, count in near.items())
+        table.add_row("near-copies", f"of training images: {told}")
+    doubles = plan["duplicates"]["train"]
+    if doubles:
+        table.add_row("doubles", f"{doubles:,} in train, which count once")
     if plan["cost"]:
         table.add_row("a trial", _cost(plan["cost"]))
     return table
@@ -143,7 +165,8 @@ def judgement_table(found: dict[str, Any]) -> Table:
         table.add_column(title, justify="right" if title else "left")
     scores, floor = found["scores"], found["floor"]
     distance = next(iter(scores))  # the Fréchet distance comes first
-    best = {distance: score(distance, floor["value"]) + f" ({floor['images']:,} images)"}
+    about = "about " if floor["measured"] != floor["images"] else ""
+    best = {distance: f"{about}{score(distance, floor['value'])} ({floor['images']:,} images)"}
     for name, value in scores.items():
         if name.endswith("_se") or name.startswith("heldout_"):
             continue
@@ -156,6 +179,15 @@ def judgement_table(found: dict[str, Any]) -> Table:
         f"{found['images']:,} images against {found['against']:,} real ones{train}; ± is one "
         "standard error"
     )
+    if found["duplicates"]:
+        table.caption += (
+            f"; doubles among the training images, which count once: {found['duplicates']:,}"
+        )
+    if found["near_copies"]:
+        table.caption += (
+            f"; near-copies of training images among the real ones: {found['near_copies']:,}; they "
+            "make memorisation look like generalisation"
+        )
     return table
 
 

@@ -12,7 +12,7 @@ from tune_diffreg.errors import InputError
 from tune_diffreg.production import diffusers_arguments, narrow
 from tune_diffreg.production.card import model_card
 from tune_diffreg.results import Best, RungReport, TrialRecord
-from tune_diffreg.results.summary import best_config
+from tune_diffreg.results.best_config import best_config
 from tune_diffreg.study import Study
 
 VALUES = {
@@ -87,7 +87,8 @@ def test_the_card_has_what_a_hub_reads_and_says_what_is_copied() -> None:
     confirmed = {
         "split": "test", "samples": 80, "seeds": 3, "improves": True, "best_baseline": "t0000",
         "scores": {"fd_digits_cnn": {"mean": 46.0, "low": 44.0, "high": 48.0}},
+        "verdict": ["It is as good as this sentence."],
     }  # fmt: skip
     text = model_card(found(tiny_study(), confirmation=confirmed), loads_in_diffusers=True)
     assert "46.0 ± 2.0" in text
-    assert "better than the best baseline beyond what chance gives" in text
+    assert "It is as good as this sentence." in text

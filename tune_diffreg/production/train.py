@@ -9,7 +9,7 @@ from typing import Any
 
 from tune_diffreg.diffusion import WHOLE, Part
 from tune_diffreg.errors import InputError
-from tune_diffreg.production.job import Job
+from tune_diffreg.production.job import ORIGIN, Job
 from tune_diffreg.results.folder import PAIRS, SAMPLES
 from tune_diffreg.results.journal import Event, Journal
 from tune_diffreg.search.sheets import save_pairs, save_sheet
@@ -46,7 +46,9 @@ def take_part(
     trial = Trial(config, materials, device_for(job.best.resources), part=part)
     trial.load(job.folder)
     record = partial(_record, Journal(job.history), news) if part.number == 0 else _ignore
-    record("session", images=trial.images_seen, data_sha256=splits.digest)
+    extractor = materials.reference.extractor
+    origin = (splits.digest, extractor.name, extractor.digest)
+    record("session", images=trial.images_seen, **dict(zip(ORIGIN, origin, strict=True)))
     told = time.monotonic()
     for until in _ahead(job, trial.images_seen):
         while trial.images_seen < until:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import plotly.graph_objects as go
 
 from tune_diffreg.report.effects import Effect
-from tune_diffreg.results import Repetition, TrialRecord, best_trial
+from tune_diffreg.results import Repetition, TrialRecord
 from tune_diffreg.study import Study
 from tune_diffreg.words import score_name
 
@@ -52,8 +52,14 @@ def learning_curves(study: Study, records: dict[str, TrialRecord]) -> go.Figure:
     return figure
 
 
-def tradeoff(study: Study, records: dict[str, TrialRecord]) -> go.Figure:
-    """The objective against the memorised fraction, for trials of full length."""
+def tradeoff(
+    study: Study, records: dict[str, TrialRecord], marked: TrialRecord | None, word: str
+) -> go.Figure:
+    """The objective against the memorised fraction, for trials of full length, in the search.
+
+    Args:
+        marked: the trial that the study chose, and the `word` that stands before it.
+    """
     metric = study.objective.metric
     complete = [record for record in records.values() if record.state == "complete"]
     figure = go.Figure()
@@ -68,18 +74,18 @@ def tradeoff(study: Study, records: dict[str, TrialRecord]) -> go.Figure:
             hovertemplate="%{text}<br>%{x:.1%} memorised<br>%{y:.2f}<extra></extra>",
             marker={"symbol": symbol, "size": 11, "color": "#E69F00" if baseline else "#0072B2"},
         )
-    best = best_trial(study, complete)
     for record in complete:
-        if record.baseline or record is best:
+        if record.baseline or record is marked:
+            name = record.baseline or record.id
             figure.add_annotation(
                 x=record.scores["memorized_fraction"],
                 y=record.scores[metric],
-                text=record.baseline or f"best: {record.id}",
+                text=f"{word}: {name}" if record is marked else name,
                 ay=-28,
                 ax=20,
             )
     bound = study.objective.constraints.get("memorized_fraction")
-    heldout = best.scores.get("heldout_memorized_fraction") if best else None
+    heldout = marked.scores.get("heldout_memorized_fraction") if marked else None
     largest = bound.largest(heldout) if bound else None
     if largest is not None:
         figure.add_vrect(

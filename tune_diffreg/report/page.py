@@ -24,12 +24,12 @@ from tune_diffreg.results import (
     TrialRecord,
     audit,
     audit_sentences,
-    best_trial,
     chosen_trial,
     compared,
     comparison_rows,
     conclude,
     confirmation_rows,
+    headline,
     read_journal,
     repetitions,
     replay,
@@ -37,6 +37,7 @@ from tune_diffreg.results import (
     unfinished,
     verdict,
     wall_seconds,
+    why_unconfirmed,
 )
 from tune_diffreg.results.folder import PAIRS, REAL, SAMPLES
 from tune_diffreg.study import Study
@@ -60,7 +61,10 @@ def write_report(folder: StudyFolder) -> None:
     ).get_template("page.html.j2")
     page = template.render(
         study=study,
-        answer=[*_answer(study, records, confirmation), *unfinished(study, events)],
+        answer=[
+            *_answer(study, records, confirmation, why_unconfirmed(study, records, runs)),
+            *unfinished(study, events),
+        ],
         note=f"{score_name(study.objective.metric)}, {study.evaluation.samples} samples against "
         "the validation split; less is better. ± is one standard error of the choice of samples.",
         confirmation=None if confirmation is None else confirmation_rows(study, confirmation),
@@ -70,7 +74,7 @@ def write_report(folder: StudyFolder) -> None:
             "rows": comparison_rows(study, [record for _, record in columns]),
         },
         plotly=Markup(get_plotlyjs()),
-        tradeoff=_html(tradeoff(study, records)),
+        tradeoff=_html(tradeoff(study, records, chosen, "chosen" if confirmation else "best")),
         curves=_html(learning_curves(study, records)),
         importance=_html(importance(told)) if any(e.importance for e in told) else None,
         effects=told,
@@ -85,13 +89,15 @@ def write_report(folder: StudyFolder) -> None:
 
 
 def _answer(
-    study: Study, records: dict[str, TrialRecord], confirmation: dict[str, Any] | None
+    study: Study,
+    records: dict[str, TrialRecord],
+    confirmation: dict[str, Any] | None,
+    unconfirmed: str | None,
 ) -> list[str]:
     """What to do, in sentences; the first says it."""
     if confirmation is not None:
-        chosen = confirmation["candidates"][confirmation["chosen"]]
-        return [f"Use {chosen['label']}.", *verdict(study, confirmation)]
-    best = best_trial(study, records.values())
+        return [headline(confirmation), *verdict(study, confirmation)]
+    best = chosen_trial(study, records, None)
     if best is None:
         return ["No trial has reached full length, so there is no answer yet."]
     metric = study.objective.metric
@@ -102,12 +108,14 @@ def _answer(
     if study.objective.violation(best.scores) > 0:
         return [
             f"No trial of full length met the constraints. Nearest is {best.label}: {found}. "
-            "Do not use it as it is."
+            "Do not use it as it is.",
+            *filter(None, [unconfirmed]),
         ]
     return [
         f"Use {best.label}: {found}.",
         f"It is the best of {len(records)} trials on one seed each, so part of its lead is luck; "
         "it has not been confirmed on fresh seeds.",
+        *filter(None, [unconfirmed]),
     ]
 
 

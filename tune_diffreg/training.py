@@ -137,6 +137,8 @@ def _write(job: Job) -> None:
 
 
 def _warn(tuned: Best, best: Best, request: Request, say: Say) -> None:
+    if not tuned.usable:
+        say("note: this configuration broke a constraint of its study")
     found = cautions(tuned.config, best.config)
     for sentence in found:
         say(f"note: {sentence}")

@@ -113,17 +113,24 @@ def pareto_front(points: list[tuple[float, float]]) -> list[tuple[float, float]]
 
 def importance(effects: list[Effect]) -> go.Figure:
     """How much of what is good each setting decides, most important at the top."""
-    told = [effect for effect in reversed(effects) if effect.importance is not None]
+    told = [(e.name, e.importance) for e in reversed(effects) if e.importance is not None]
     figure = go.Figure(
         go.Bar(
-            x=[effect.importance for effect in told],
-            y=[effect.name for effect in told],
+            x=[share.value for _, share in told],
+            y=[name for name, _ in told],
+            error_x={
+                "array": [share.high - share.value for _, share in told],
+                "arrayminus": [share.value - share.low for _, share in told],
+            },
             orientation="h",
             marker={"color": "#0072B2"},
             hovertemplate="%{y}: %{x:.0%}<extra></extra>",
         )
     )
-    figure.update_xaxes(title="share of importance (PED-ANOVA)", tickformat=".0%")
+    figure.update_xaxes(
+        title="share of importance (PED-ANOVA), 95 % interval over resampled trials",
+        tickformat=".0%",
+    )
     return figure
 
 

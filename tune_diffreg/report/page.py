@@ -11,7 +11,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from tune_diffreg.files import write_atomically
-from tune_diffreg.report.effects import effects
+from tune_diffreg.report.effects import LEAST, effects
 from tune_diffreg.report.figures import (
     importance,
     learning_curves,
@@ -76,8 +76,9 @@ def write_report(folder: StudyFolder) -> None:
         plotly=Markup(get_plotlyjs()),
         tradeoff=_html(tradeoff(study, records, chosen, "chosen" if confirmation else "best")),
         curves=_html(learning_curves(study, records)),
-        importance=_html(importance(told)) if any(e.importance for e in told) else None,
+        importance=_html(importance(told.of)) if any(e.importance for e in told.of) else None,
         effects=told,
+        least=LEAST,
         gaps=_html(loss_gaps(columns)) if columns else None,
         audit=audit_sentences(found) if (found := audit(study, list(records.values()))) else [],
         time=_html(where_time_went(records, runs, wall_seconds(events))),

@@ -147,7 +147,8 @@ def _correlations(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     ranks = [stats.rankdata(values, axis=1) for values in (x, y)]
     a, b = (rank - rank.mean(axis=1, keepdims=True) for rank in ranks)
     with np.errstate(invalid="ignore"):
-        return (a * b).sum(axis=1) / np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
+        found: np.ndarray = (a * b).sum(axis=1) / np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
+    return found
 
 
 def _of_choices(name: str, values: Sequence[Any], scores: Sequence[float]) -> Effect:

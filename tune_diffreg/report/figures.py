@@ -23,26 +23,45 @@ _SYMBOLS = ("circle", "square", "diamond", "cross", "x", "triangle-up")
 
 
 def learning_curves(study: Study, records: dict[str, TrialRecord]) -> go.Figure:
-    """The objective of every trial against images seen, rungs marked."""
+    """The objective of every trial against images seen, rungs marked.
+
+    Where a trial of full length is scored on more samples than at rungs, that point stands apart:
+    the distance of fewer samples is larger by itself.
+    """
     metric = study.objective.metric
     figure = go.Figure()
     shown = set[str]()
+    apart = study.evaluation.samples_at_rungs < study.evaluation.samples
     for record in records.values():
         if not record.reports:
             continue
         color, symbol, dash = _LOOKS[record.state]
+        line = [r for r in record.reports if not apart or r.images < study.training.images]
+        hover = f"{record.label}<br>%{{x:,}} images<br>%{{y:.2f}}<extra></extra>"
         figure.add_scatter(
-            x=[report.images for report in record.reports],
-            y=[report.scores[metric] for report in record.reports],
+            x=[report.images for report in line],
+            y=[report.scores[metric] for report in line],
             name=record.state,
             legendgroup=record.state,
             showlegend=record.state not in shown,
             mode="lines+markers",
             line={"color": color, "dash": dash},
             marker={"symbol": symbol},
-            hovertemplate=f"{record.label}<br>%{{x:,}} images<br>%{{y:.2f}}<extra></extra>",
+            hovertemplate=hover,
         )
         shown.add(record.state)
+        if len(line) < len(record.reports):
+            figure.add_scatter(
+                x=[record.reports[-1].images],
+                y=[record.reports[-1].scores[metric]],
+                name=f"full length, {study.evaluation.samples} samples",
+                legendgroup="full length",
+                showlegend="full length" not in shown,
+                mode="markers",
+                marker={"symbol": "star", "size": 10, "color": color},
+                hovertemplate=hover,
+            )
+            shown.add("full length")
     for rung in study.rungs():
         figure.add_vline(x=rung, line={"color": "#999999", "width": 1, "dash": "dot"})
     figure.update_xaxes(title="images seen", type="log", tickvals=study.rungs(), tickformat=",")

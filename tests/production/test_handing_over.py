@@ -72,6 +72,15 @@ def test_the_arguments_name_what_the_script_cannot_express() -> None:
     assert "augmentation.translate 0.125" in told
     assert "optimizer.clip_norm None (the script clips at 1)" in told
     assert "regularization.stochastic_depth" not in told
+    # What it does in its own way, read in the script; its beta1 is 0.95 unless told.
+    assert given[given.index("--adam_beta1") + 1] == "0.9"
+    assert {"--center_crop", "--use_ema"} <= set(given)
+    assert "model.in_channels 1 (the script makes every image RGB)" in told
+    assert "the script decays norms and biases too" in told
+    assert "the warm-up of the average" in told
+    assert "training.precision auto" in told
+    half, _ = diffusers_arguments(tiny_study("training.precision=bf16"))
+    assert half[half.index("--mixed_precision") + 1] == "bf16"
     plain, _ = diffusers_arguments(tiny_study("augmentation.horizontal_flip=0.5"))
     assert "--random_flip" in plain
     assert plain[plain.index("--ddpm_beta_schedule") + 1] == "squaredcos_cap_v2"

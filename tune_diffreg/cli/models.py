@@ -151,7 +151,10 @@ def narrow(
     if output.exists():
         raise InputError(f"{output} exists already; choose another --output")
     study = narrowed(read_best(best_file, trust), best_file.resolve(), train_, images)
-    write_atomically(output, to_yaml(study.model_dump(mode="json", exclude_none=True)))
+    try:
+        write_atomically(output, to_yaml(study.model_dump(mode="json", exclude_none=True)))
+    except OSError as error:
+        raise InputError(f"{output} cannot be written ({error.strerror})") from None
     typer.echo(f"Run it:  {program()} run {output}")
 
 

@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from tune_diffreg.files import write_atomically
+from tune_diffreg.files import read_picture, write_atomically
 from tune_diffreg.report.effects import LEAST, effects
 from tune_diffreg.report.figures import (
     importance,
@@ -129,7 +129,7 @@ def _pictures(
 
 
 def _picture(path: Path) -> str | None:
-    return base64.b64encode(path.read_bytes()).decode() if path.exists() else None
+    return base64.b64encode(read_picture(path)).decode() if path.exists() else None
 
 
 def _html(figure: Any) -> Markup:
@@ -140,7 +140,6 @@ def _html(figure: Any) -> Markup:
         margin=_MARGINS,
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
-        font={"color": "#767676"},  # readable on white and on black
         legend={"orientation": "h", "y": 1.12},
     )
     return Markup(

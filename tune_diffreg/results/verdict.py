@@ -89,6 +89,8 @@ def unfinished(study: Study, events: Sequence[Event]) -> list[str]:
         return []
     ended = sum(record.ended for record in replay(events).values())
     if ended >= study.search.trials:
+        if study.confirmation is None:  # only its last word is missing
+            return []
         return ["The search has ended and the confirmation has not, so this may change."]
     return [
         f"The study has not ended ({ended} of {study.search.trials} trials have), so this may "

@@ -43,9 +43,9 @@ from tune_diffreg.production.card import model_card
 from tune_diffreg.production.export import load_weights
 from tune_diffreg.production.narrow import narrow
 from tune_diffreg.results import StudyFolder, TrialRecord, read_best, with_settings
+from tune_diffreg.results.best_config import best_config
 from tune_diffreg.results.compare import compare
 from tune_diffreg.results.formats import to_json, to_yaml
-from tune_diffreg.results.summary import best_config
 from tune_diffreg.results.trials import RungReport
 from tune_diffreg.search.checkpoint import LATEST, load_checkpoint
 from tune_diffreg.search.proposals import Proposals

@@ -16,6 +16,7 @@ from tune_diffreg.mirror import publish
 
 _DIGEST = hashlib.sha256().digest_size
 _PAGE = 4096
+_PNG = b"\x89PNG\r\n\x1a\n"
 
 HALF_WRITTEN = ".*.tmp"
 """Names of what `replacing` writes; one that is there when nobody writes was never finished."""
@@ -145,6 +146,21 @@ def read_text(path: Path, most: int) -> str:
     except (OSError, ValueError) as error:  # the latter of a path that no system takes
         reason = error.strerror if isinstance(error, OSError) else error
         raise InputError(f"{path}: cannot be read ({reason})") from None
+
+
+def read_picture(path: Path) -> bytes:
+    """A PNG file, as it is.
+
+    Raises:
+        InputError: it cannot be read, or is no PNG.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    if not content.startswith(_PNG):
+        raise InputError(f"{path}: is damaged: it is no PNG picture")
+    return content
 
 
 def check_new(path: Path) -> None:

@@ -200,7 +200,9 @@ def _conclude(study: Study, folder: StudyFolder, summary: dict[str, Any], consol
         console.print(confirmation_table(study, confirmation))
         for sentence in verdict(study, confirmation):
             say(sentence)
-    elif not summary["best"]["feasible"]:
+    elif summary["unconfirmed"]:
+        say(summary["unconfirmed"])
+    if confirmation is None and not summary["best"]["feasible"]:
         say("No trial of full length met the constraints; the best one shown breaks them.")
     say("Next:")
     say(f"  {command} ui{storage}  (browse all trials in MLflow)")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from tune_diffreg.errors import InputError
 from tune_diffreg.production.cautions import cautions
 from tune_diffreg.production.export import fill, new_folder
 from tune_diffreg.production.job import Job, scored_at
@@ -85,6 +86,10 @@ def train_best(request: Request, say: Say, progress: Callable[[int, int], None])
     images = best.config.training.images
     job = Job(best, request.output.resolve(), scored_at(images, request.scores))
     check_workers(job, request.workers, request.address)
+    try:
+        request.storage.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{request.storage} cannot be written ({error.strerror})") from None
     _warn(tuned, best, request, say)
 
     def news(event: Event) -> None:
@@ -92,7 +97,6 @@ def train_best(request: Request, say: Say, progress: Callable[[int, int], None])
             progress(event["images"], images)
 
     with job.begun():
-        request.storage.mkdir(parents=True, exist_ok=True)
         written = job.written()
         follower = Follower(training_delivery(best, job.history, request.storage, not written))
         state = "interrupted"
@@ -137,6 +141,8 @@ def _write(job: Job) -> None:
 
 
 def _warn(tuned: Best, best: Best, request: Request, say: Say) -> None:
+    if not tuned.usable:
+        say("note: this configuration broke a constraint of its study")
     found = cautions(tuned.config, best.config)
     for sentence in found:
         say(f"note: {sentence}")

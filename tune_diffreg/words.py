@@ -81,10 +81,15 @@ def floor_sentence(metric: str, floor: Mapping[str, Any]) -> str:
 
 def constraint(name: str, bound: Mapping[str, float]) -> str:
     """A bound on a score: {max: ...}, {min: ...} or {over_heldout: ...}, or several of them."""
+    return f"{score_name(name, short=True)} {allowed(name, bound)}"
+
+
+def allowed(name: str, bound: Mapping[str, float]) -> str:
+    """The bound alone."""
     texts = {"max": "at most {}", "min": "at least {}",
              "over_heldout": "at most that of held-out images + {}"}  # fmt: skip
     parts = [texts[kind].format(score(name, value)) for kind, value in bound.items()]
-    return f"{score_name(name, short=True)} {' and '.join(parts)}"
+    return " and ".join(parts)
 
 
 def setting(value: Any) -> str:

@@ -39,6 +39,39 @@ def opened(browser: Browser, report: Path, **how: object) -> Page:
     return page
 
 
+DARK_GROUND, LIGHT_INK = "rgb(22, 24, 27)", "rgb(232, 232, 232)"
+
+
+def colors(page: Page) -> tuple[str, set[str]]:
+    """The ground, and the colours of all text in figures."""
+    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    texts = "[...document.querySelectorAll('.plotly-graph-div svg text')]"
+    ink = page.evaluate(f"{texts}.map(text => getComputedStyle(text).fill)")
+    return ground, set(ink)
+
+
+def contrast(*colors: str) -> float:
+    """Of two colours rgb(r, g, b), as WCAG 2 defines it."""
+    luminances = []
+    for color in colors:
+        channels = [int(part) / 255 for part in color[4:-1].split(",")]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+        luminances.append(0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2])
+    low, high = sorted(luminances)
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_in_figures_is_readable(browser: Browser, tmp_path: Path, scheme: str) -> None:
+    study = tiny_study()
+    play(coordinator(tmp_path, study), study)
+    folder = StudyFolder(tmp_path, study.name)
+    write_report(folder)
+    ground, ink = colors(opened(browser, folder.report, color_scheme=scheme))
+    assert ink
+    assert all(contrast(ground, color) >= 4.5 for color in ink)
+
+
 @pytest.mark.slow
 def test_the_report_of_a_confirmed_study(browser: Browser, confirmed: Path) -> None:
     report = confirmed / "digits" / "report.html"
@@ -50,7 +83,12 @@ def test_the_report_of_a_confirmed_study(browser: Browser, confirmed: Path) -> N
             "Samples from the same latents", "What each setting did", "Where the time went",
             } <= set(titles)  # fmt: skip
     assert page.locator(".plotly-graph-div").count() >= 4
-    assert page.locator(".plotly-graph-div .plot path, .plotly-graph-div .point").count() > 10
+    drawn = page.evaluate(
+        "[...document.querySelectorAll('.plotly-graph-div')].map("
+        "d => d.querySelectorAll('.plot .point path, .plot path.point, .plot .js-line').length)"
+    )
+    assert all(drawn), drawn  # each figure shows something
+    assert sum(drawn) > 10
     assert page.locator("img.sheet").count() >= 4
     drawn = page.evaluate("[...document.images].every(i => i.complete && i.naturalWidth > 0)")
     assert drawn
@@ -66,8 +104,19 @@ def test_on_a_phone_and_in_the_dark(browser: Browser, confirmed: Path) -> None:
     page = opened(browser, report, viewport=phone, color_scheme="dark")
     width = page.evaluate("document.documentElement.scrollWidth")
     assert width <= 390
-    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
-    assert ground == "rgb(22, 24, 27)"
+    assert colors(page) == (DARK_GROUND, {LIGHT_INK})
+
+
+@pytest.mark.slow
+def test_in_print(browser: Browser, confirmed: Path) -> None:
+    report = confirmed / "digits" / "report.html"
+    page = opened(browser, report, color_scheme="dark")
+    page.emulate_media(media="print")
+    ground, ink = colors(page)
+    assert (ground, ink) == ("rgb(255, 255, 255)", {"rgb(0, 0, 0)"})
+    printed = page.pdf(format="A4")
+    assert printed.startswith(b"%PDF")
+    assert printed.count(b"/Type /Page\n") >= 2
 
 
 @pytest.mark.slow

@@ -7,7 +7,8 @@ from scipy import stats
 
 from tests.conftest import tiny_study
 from tune_diffreg.results import RungReport, TrialRecord, candidates, conclude, verdict
-from tune_diffreg.results.confirmation import Interval, Repetition, repeated_config
+from tune_diffreg.results.confirmation import Repetition, repeated_config
+from tune_diffreg.results.intervals import Interval
 
 STUDY = tiny_study(
     "search.baselines={plain: {}}",

@@ -11,7 +11,7 @@ from tests.conftest import optuna_trials, tiny_study
 from tests.search.test_coordinator import coordinator, play
 from tune_diffreg.errors import InputError
 from tune_diffreg.results import best_trial
-from tune_diffreg.results.summary import best_config
+from tune_diffreg.results.best_config import best_config
 from tune_diffreg.study import Study
 
 

@@ -10,8 +10,8 @@ from tests.conftest import Command, tiny_study
 from tests.search.test_coordinator import scores
 from tests.tracking.contents import contents
 from tune_diffreg.results import Best, Journal, RungReport, TrialRecord
+from tune_diffreg.results.best_config import best_config
 from tune_diffreg.results.formats import to_yaml
-from tune_diffreg.results.summary import best_config
 from tune_diffreg.tracking import Follower, Outcome, local_uri, training_delivery
 
 _RECORDS = 7

@@ -26,6 +26,12 @@ from tune_diffreg.errors import InputError
 from tune_diffreg.words import program
 
 
+class Format(StrEnum):
+    """What a configuration can be printed as."""
+
+    train_unconditional = "train_unconditional"
+
+
 class Split(StrEnum):
     """Images of a study that were not trained on."""
 
@@ -39,9 +45,10 @@ def export(
     output: Output,
     storage: Storage = RUNS,
     trial: Annotated[str | None, typer.Option(help="Another trial than the chosen one.")] = None,
-    arguments: Annotated[
-        bool, typer.Option("--arguments", help="Print those of diffusers' train_unconditional too.")
-    ] = False,
+    format_: Annotated[
+        Format | None,
+        typer.Option("--format", help="Print it too as arguments of diffusers' example script."),
+    ] = None,
 ) -> None:
     """Export the chosen configuration and its trained model."""
     from tune_diffreg.production import diffusers_arguments
@@ -49,15 +56,16 @@ def export(
     from tune_diffreg.results import open_study, read_journal, unfinished
 
     folder = open_study(storage, name)
+    preliminary = unfinished(folder.read_study(), read_journal(folder.journal))
     exported = export_study(folder, output, trial)
     typer.echo(f"{exported.trial_id} of study {name}: {output}/best.yaml, {output}/pipeline")
-    if not exported.result.feasible:
+    if not exported.usable:
         typer.echo("It breaks a constraint: do not use it as it is.")
-    for sentence in unfinished(folder.read_study(), read_journal(folder.journal)):
+    for sentence in (*filter(None, [exported.unconfirmed]), *preliminary):
         typer.echo(sentence)
     trust_it = " --trust" if exported.config.factories else ""
     typer.echo(f"Train it again:  {program()} train {output}/best.yaml{trust_it}")
-    if arguments:
+    if format_ is not None:
         given, lost = diffusers_arguments(exported.config)
         typer.echo(f"train_unconditional.py {' '.join(given)}")
         for line in lost:
@@ -142,7 +150,10 @@ def narrow(
     if output.exists():
         raise InputError(f"{output} exists already; choose another --output")
     study = narrowed(read_best(best_file, trust), best_file.resolve(), train_, images)
-    write_atomically(output, to_yaml(study.model_dump(mode="json", exclude_none=True)))
+    try:
+        write_atomically(output, to_yaml(study.model_dump(mode="json", exclude_none=True)))
+    except OSError as error:
+        raise InputError(f"{output} cannot be written ({error.strerror})") from None
     typer.echo(f"Run it:  {program()} run {output}")
 
 

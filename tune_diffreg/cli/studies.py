@@ -113,7 +113,14 @@ def _status_here(name: str, storage: Path, as_json: bool) -> None:
 @app.command()
 def best(name: Name, storage: Storage = RUNS, as_json: Json = False) -> None:
     """Show the best configuration beside the baselines."""
-    from tune_diffreg.results import leading_trial, open_study, read_journal, read_state, replay
+    from tune_diffreg.results import (
+        leading_trial,
+        open_study,
+        read_journal,
+        read_state,
+        replay,
+        verdict,
+    )
     from tune_diffreg.terminal import main_scores, result_table
 
     folder = open_study(storage, name)
@@ -133,6 +140,10 @@ def best(name: Name, storage: Storage = RUNS, as_json: Json = False) -> None:
         )
     chosen = records[confirmation["chosen"]] if confirmation else None
     show(found, lambda _: result_table(study, records, chosen, state["floor"]), as_json)
+    if not as_json:
+        told = verdict(study, confirmation) if confirmation else [state["unconfirmed"]]
+        for sentence in filter(None, told):
+            typer.echo(sentence)
 
 
 @app.command()

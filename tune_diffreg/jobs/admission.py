@@ -8,7 +8,7 @@ from pathlib import Path
 from tune_diffreg.errors import InputError
 from tune_diffreg.mirror import address_of, mirror_of
 from tune_diffreg.results import StudyFolder, open_study, read_journal
-from tune_diffreg.results.summary import has_ended
+from tune_diffreg.results.trials import has_ended
 from tune_diffreg.study import Study
 
 

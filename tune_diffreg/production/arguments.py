@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from tune_diffreg.study import TrialConfig
 
+_BETAS = (0.9, 0.999)
+"""Of AdamW here, which are torch's defaults."""
 _SCHEDULES = {"linear": "linear", "cosine": "squaredcos_cap_v2"}
 
 
@@ -19,6 +21,9 @@ def diffusers_arguments(config: TrialConfig) -> tuple[list[str], list[str]]:
         "--lr_warmup_steps": -(-optimizer.warmup // training.batch_size),
         "--lr_scheduler": "constant_with_warmup",
         "--adam_weight_decay": optimizer.weight_decay,
+        "--adam_beta1": _BETAS[0],  # the script's own default is 0.95
+        "--adam_beta2": _BETAS[1],
+        "--mixed_precision": "bf16" if training.precision == "bf16" else "no",
         "--ddpm_num_steps": diffusion.timesteps,
         "--ddpm_num_inference_steps": config.evaluation.steps,
         "--ema_max_decay": max(training.decays),
@@ -34,7 +39,7 @@ def diffusers_arguments(config: TrialConfig) -> tuple[list[str], list[str]]:
     else:
         lost.append(f"diffusion.schedule {schedule.name}, shift {schedule.shift:g}")
     arguments = [part for name, value in given.items() for part in (name, str(value))]
-    arguments += ["--use_ema"]
+    arguments += ["--use_ema", "--center_crop"]
     if config.augmentation.horizontal_flip:
         arguments += ["--random_flip"]
     return arguments, [*lost, *_never(config)]
@@ -56,8 +61,33 @@ def _never(config: TrialConfig) -> list[str]:
         found.append(f"optimizer.clip_norm {config.optimizer.clip_norm} (the script clips at 1)")
     if config.diffusion.loss_weighting != "uniform":
         found.append(f"diffusion.loss_weighting {config.diffusion.loss_weighting}")
-    found.append(
-        "model: an architecture of the script's own, unless --model_config_name_or_path names "
-        "pipeline/unet"
-    )
+    if config.training.precision == "auto":
+        found.append("training.precision auto (bf16 on a GPU: --mixed_precision bf16 there)")
+    if len(config.training.decays) > 1:
+        found.append(
+            f"training.ema {', '.join(map(str, config.training.decays))} (the script keeps one "
+            "average, that of the largest decay)"
+        )
+    return [*found, *_otherwise(config)]
+
+
+def _otherwise(config: TrialConfig) -> list[str]:
+    """What the script does in its own way whatever it is told."""
+    found = [
+        "weight decay of matrices and kernels alone (the script decays norms and biases too)",
+        "the warm-up of the average, (1 + steps) / (10 + steps) (the script's is "
+        "1 - (1 + steps)^-0.75)",
+        f"evaluation.sampler {config.evaluation.sampler} (the script samples with DDPM)",
+    ]
+    if config.model.in_channels != 3:
+        found.append(
+            f"model.in_channels {config.model.in_channels} (the script makes every image RGB)"
+        )
+    if config.model.factory is not None:
+        found.append(f"model.factory {config.model.factory} (the script trains a UNet2DModel)")
+    else:
+        found.append(
+            "model: an architecture of the script's own, unless --model_config_name_or_path names "
+            "pipeline/unet"
+        )
     return found

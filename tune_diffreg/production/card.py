@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import yaml
 
 from tune_diffreg.results import Best
@@ -39,8 +37,8 @@ def model_card(best: Best, loads_in_diffusers: bool) -> str:
         f"({best.config.training.images:,} images seen), with the regularisation that "
         "tune-diffreg chose.",
         "## Scores",
+        *_unusable(best),
         _scores(best),
-        *_infeasible(best),
         *_confirmed(best),
         "## What it copies",
         _copies(best.result.scores),
@@ -67,33 +65,25 @@ def _scores(best: Best) -> str:
     return "\n".join([head, *rows])
 
 
-def _infeasible(best: Best) -> list[str]:
-    if best.result.feasible:
+def _unusable(best: Best) -> list[str]:
+    if best.usable:
         return []
-    return ["**It breaks a constraint of its study: do not use it as it is.**"]
+    where = " on fresh seeds" if best.confirmation is not None else ""
+    return [f"**It breaks a constraint of its study{where}: do not use it as it is.**"]
 
 
 def _confirmed(best: Best) -> list[str]:
     confirmation = best.confirmation
     if confirmation is None:
-        return ["These are of one training seed, the search's own; nothing was confirmed."]
-    rows = []
+        return [best.unconfirmed or "These are of one training seed; nothing was confirmed."]
+    rows, told = [], confirmation.get("verdict")
     for name, found in confirmation["scores"].items():
         rows.append(f"| {score_name(name)} | {interval(name, found)} |")
     head = (
         f"| confirmed on {confirmation['seeds']} fresh seeds and the {confirmation['split']} "
         "split, mean and 95 % interval | |\n|---|---|"
     )
-    return ["\n".join([head, *rows]), _against_baselines(best, confirmation)]
-
-
-def _against_baselines(best: Best, confirmation: dict[str, Any]) -> str:
-    if confirmation["best_baseline"] is None:
-        return "There was no baseline to compare it with."
-    if confirmation["best_baseline"] == best.trial_id:
-        return "This is a baseline: on fresh seeds nothing that the search found was better."
-    told = "better" if confirmation["improves"] else "not better"
-    return f"On fresh seeds it is {told} than the best baseline beyond what chance gives."
+    return ["\n".join([head, *rows]), *([" ".join(told)] if told else [])]
 
 
 def _copies(scores: dict[str, float]) -> str:

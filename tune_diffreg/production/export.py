@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,21 +18,27 @@ from tune_diffreg.diffusion import sampling_scheduler
 from tune_diffreg.diffusion.model import build_model
 from tune_diffreg.diffusion.schedule import ddim_scheduler
 from tune_diffreg.errors import InputError
-from tune_diffreg.files import check_new, write_atomically
+from tune_diffreg.files import check_new, read_picture, write_atomically
 from tune_diffreg.production.card import model_card
 from tune_diffreg.production.job import Job
 from tune_diffreg.results import (
     Best,
     StudyFolder,
+    TrialRecord,
+    conclude,
+    first_provenance,
     read_best,
     read_journal,
+    repetitions,
     replay,
     require_sound,
     trained,
+    versions,
+    why_unconfirmed,
 )
+from tune_diffreg.results.best_config import best_config
 from tune_diffreg.results.folder import PAIRS, SAMPLES
 from tune_diffreg.results.formats import to_json, to_yaml
-from tune_diffreg.results.summary import best_config, first_provenance
 from tune_diffreg.search.trial import MODEL
 from tune_diffreg.study import TrialConfig
 
@@ -46,7 +52,21 @@ def export(folder: StudyFolder, output: Path, trial: str | None = None) -> Best:
         InputError: there is no such trial of full length, its files are damaged, or `output` is in
             use.
     """
-    best = _best(folder) if trial is None else _of_trial(folder, trial)
+    study, events = folder.read_study(), read_journal(folder.journal)
+    records, runs = replay(events), repetitions(events)
+    require_sound(folder.journal, study, records, runs)
+    complete = {r.id: r for r in records.values() if r.state == "complete"}
+    if trial is None:
+        best = _best(folder, complete)
+    elif trial in complete:
+        confirmation = conclude(study, records, runs)
+        unconfirmed = why_unconfirmed(study, records, runs)
+        origin = first_provenance(events)
+        content = best_config(study, complete[trial], origin, confirmation, unconfirmed)
+        best = Best.model_validate(content)
+    else:
+        known = ", ".join(complete) or "none"
+        raise InputError(f"--trial {trial}: no trial of full length; there are {known}")
     for name in (MODEL, SAMPLES, PAIRS):
         folder.of_trial(best.trial_id, name)
     with new_folder(output) as unfinished:
@@ -58,7 +78,7 @@ def fill(folder: Path, job: Job) -> None:
     """Writes what a finished training leaves: an export, and how its scores went."""
     history = job.scores()
     scores = history[max(history)]
-    best = trained(job.best, scores, job.data_sha256())
+    best = trained(job.best, scores, {**job.origin(), **versions()})
     _fill(folder, best, job.folder)
     rows = [{"images": images, **found} for images, found in history.items()]
     write_atomically(folder / "history.csv", pd.DataFrame(rows).to_csv(index=False))
@@ -75,7 +95,7 @@ def _fill(folder: Path, best: Best, source: Path) -> None:
     save_pipeline(model, best.config, folder / PIPELINE)
     for sheet in (source / SAMPLES, source / PAIRS):
         if sheet.exists():
-            shutil.copyfile(sheet, folder / sheet.name)
+            (folder / sheet.name).write_bytes(read_picture(sheet))
 
 
 def load_weights(model: nn.Module, weights: Path) -> None:
@@ -85,7 +105,8 @@ def load_weights(model: nn.Module, weights: Path) -> None:
         InputError: the file is missing, damaged, or of another model.
     """
     try:
-        model.load_state_dict(load_file(weights))
+        found = load_file(weights)
+        model.load_state_dict(found)
     except RuntimeError:
         raise InputError(
             f"{weights}: does not fit the model that best.yaml describes; has its factory changed?"
@@ -93,26 +114,22 @@ def load_weights(model: nn.Module, weights: Path) -> None:
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(f"{weights}: cannot be used ({reason})") from None
+    broken = [name for name, tensor in found.items() if not tensor.isfinite().all()]
+    if broken:
+        raise InputError(f"{weights}: cannot be used ({broken[0]} holds what is no number)")
 
 
-def _best(folder: StudyFolder) -> Best:
+def _best(folder: StudyFolder, complete: Mapping[str, TrialRecord]) -> Best:
     if not folder.best.exists():
         raise InputError(
             f"study {folder.name!r} has no trial of full length yet, so there is nothing to export"
         )
-    return read_best(folder.best, trusted=True)
-
-
-def _of_trial(folder: StudyFolder, trial: str) -> Best:
-    study, events = folder.read_study(), read_journal(folder.journal)
-    records = replay(events)
-    require_sound(folder.journal, study, records, {})
-    complete = {r.id: r for r in records.values() if r.state == "complete"}
-    if trial not in complete:
-        known = ", ".join(complete) or "none"
-        raise InputError(f"--trial {trial}: no trial of full length; there are {known}")
-    content = best_config(study, complete[trial], first_provenance(events))
-    return Best.model_validate(content)
+    best = read_best(folder.best, trusted=True)
+    if best.trial_id not in complete:
+        raise InputError(
+            f"{folder.best}: is of trial {best.trial_id}, which the study does not have"
+        )
+    return best
 
 
 def save_pipeline(model: nn.Module, config: TrialConfig, path: Path) -> None:

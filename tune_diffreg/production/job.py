@@ -16,6 +16,8 @@ from tune_diffreg.results.formats import to_yaml
 from tune_diffreg.results.journal import Event, read_journal
 
 _LOCK = ".lock"
+ORIGIN = ("data_sha256", "features", "features_sha256")
+"""What a session tells of what it is scored with."""
 _TOLD = (".jsonl", ".json", ".yaml")
 """Endings of what a training tells of itself: settings, history, and how far MLflow has it."""
 
@@ -59,7 +61,12 @@ class Job:
 
     def data_sha256(self) -> str:
         """Of the images that it is trained and scored on."""
-        return next(str(e["data_sha256"]) for e in self.events() if e["event"] == "session")
+        return self.origin()["data_sha256"]
+
+    def origin(self) -> dict[str, str]:
+        """Hashes of the images and of the extractor that it is scored with."""
+        session = next(event for event in self.events() if event["event"] == "session")
+        return {key: str(session[key]) for key in ORIGIN if key in session}
 
     @contextmanager
     def begun(self) -> Iterator[None]:

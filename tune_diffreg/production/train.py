@@ -10,7 +10,7 @@ from typing import Any
 from tune_diffreg.diffusion import WHOLE, Part
 from tune_diffreg.diffusion.device import device_for, does_not_fit, is_out_of_memory
 from tune_diffreg.errors import InputError, WorkFailed
-from tune_diffreg.production.job import Job
+from tune_diffreg.production.job import ORIGIN, Job
 from tune_diffreg.results.folder import PAIRS, SAMPLES
 from tune_diffreg.results.journal import Event, Journal
 from tune_diffreg.search.sheets import save_pairs, save_sheet
@@ -45,11 +45,13 @@ def take_part(
     if any(e["data_sha256"] != splits.digest for e in job.events() if e["event"] == "session"):
         raise InputError("the images are not those that this training was begun with")
     record = partial(_record, Journal(job.history), news) if part.number == 0 else _ignore
+    extractor = materials.reference.extractor
+    origin = dict(zip(ORIGIN, (splits.digest, extractor.name, extractor.digest), strict=True))
     resources, trial = job.best.resources, None
     try:
         trial = Trial(config, materials, device_for(resources), part=part)
         trial.load(job.folder)
-        record("session", images=trial.images_seen, data_sha256=splits.digest)
+        record("session", images=trial.images_seen, **origin)
         _train(trial, job, part, stopped, record)
     except Exception as error:
         if not is_out_of_memory(error):

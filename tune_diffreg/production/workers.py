@@ -14,7 +14,7 @@ from tune_diffreg.factory import in_a_line
 from tune_diffreg.production.job import Job
 from tune_diffreg.production.train import take_part
 from tune_diffreg.results.journal import Event, Journal, events_from
-from tune_diffreg.search.cluster import ray_cluster
+from tune_diffreg.search.cluster import check_address, ray_cluster
 
 _RESTARTS = 3
 _LOOK_SECONDS = 0.5
@@ -27,12 +27,14 @@ _QUIET = {
 
 
 def check_workers(job: Job, workers: int, address: str | None) -> None:
-    """Raises InputError where so many workers cannot share this training."""
+    """Raises InputError where so many workers cannot share this training, or no Ray answers."""
     batch = job.best.config.training.batch_size
     if batch % workers:
         raise InputError(f"--workers {workers}: must divide training.batch_size, which is {batch}")
     needed = job.best.resources.cpu * workers
-    if address is None and needed > (os.cpu_count() or 1):
+    if address is not None:
+        check_address(address)
+    elif needed > (os.cpu_count() or 1):
         raise InputError(
             f"--workers {workers}: need {needed} CPU cores, more than this machine has"
         )

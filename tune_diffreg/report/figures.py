@@ -5,7 +5,7 @@ from __future__ import annotations
 import plotly.graph_objects as go
 
 from tune_diffreg.report.effects import Effect
-from tune_diffreg.results import Repetition, TrialRecord, best_trial
+from tune_diffreg.results import Repetition, TrialRecord
 from tune_diffreg.study import Study
 from tune_diffreg.words import score_name
 
@@ -23,26 +23,45 @@ _SYMBOLS = ("circle", "square", "diamond", "cross", "x", "triangle-up")
 
 
 def learning_curves(study: Study, records: dict[str, TrialRecord]) -> go.Figure:
-    """The objective of every trial against images seen, rungs marked."""
+    """The objective of every trial against images seen, rungs marked.
+
+    Where a trial of full length is scored on more samples than at rungs, that point stands apart:
+    the distance of fewer samples is larger by itself.
+    """
     metric = study.objective.metric
     figure = go.Figure()
     shown = set[str]()
+    apart = study.evaluation.samples_at_rungs < study.evaluation.samples
     for record in records.values():
         if not record.reports:
             continue
         color, symbol, dash = _LOOKS[record.state]
+        line = [r for r in record.reports if not apart or r.images < study.training.images]
+        hover = f"{record.label}<br>%{{x:,}} images<br>%{{y:.2f}}<extra></extra>"
         figure.add_scatter(
-            x=[report.images for report in record.reports],
-            y=[report.scores[metric] for report in record.reports],
+            x=[report.images for report in line],
+            y=[report.scores[metric] for report in line],
             name=record.state,
             legendgroup=record.state,
             showlegend=record.state not in shown,
             mode="lines+markers",
             line={"color": color, "dash": dash},
             marker={"symbol": symbol},
-            hovertemplate=f"{record.label}<br>%{{x:,}} images<br>%{{y:.2f}}<extra></extra>",
+            hovertemplate=hover,
         )
         shown.add(record.state)
+        if len(line) < len(record.reports):
+            figure.add_scatter(
+                x=[record.reports[-1].images],
+                y=[record.reports[-1].scores[metric]],
+                name=f"full length, {study.evaluation.samples} samples",
+                legendgroup="full length",
+                showlegend="full length" not in shown,
+                mode="markers",
+                marker={"symbol": "star", "size": 10, "color": color},
+                hovertemplate=hover,
+            )
+            shown.add("full length")
     for rung in study.rungs():
         figure.add_vline(x=rung, line={"color": "#999999", "width": 1, "dash": "dot"})
     figure.update_xaxes(title="images seen", type="log", tickvals=study.rungs(), tickformat=",")
@@ -52,8 +71,14 @@ def learning_curves(study: Study, records: dict[str, TrialRecord]) -> go.Figure:
     return figure
 
 
-def tradeoff(study: Study, records: dict[str, TrialRecord]) -> go.Figure:
-    """The objective against the memorised fraction, for trials of full length."""
+def tradeoff(
+    study: Study, records: dict[str, TrialRecord], marked: TrialRecord | None, word: str
+) -> go.Figure:
+    """The objective against the memorised fraction, for trials of full length, in the search.
+
+    Args:
+        marked: the trial that the study chose, and the `word` that stands before it.
+    """
     metric = study.objective.metric
     complete = [record for record in records.values() if record.state == "complete"]
     figure = go.Figure()
@@ -68,18 +93,18 @@ def tradeoff(study: Study, records: dict[str, TrialRecord]) -> go.Figure:
             hovertemplate="%{text}<br>%{x:.1%} memorised<br>%{y:.2f}<extra></extra>",
             marker={"symbol": symbol, "size": 11, "color": "#E69F00" if baseline else "#0072B2"},
         )
-    best = best_trial(study, complete)
     for record in complete:
-        if record.baseline or record is best:
+        if record.baseline or record is marked:
+            name = record.baseline or record.id
             figure.add_annotation(
                 x=record.scores["memorized_fraction"],
                 y=record.scores[metric],
-                text=record.baseline or f"best: {record.id}",
+                text=f"{word}: {name}" if record is marked else name,
                 ay=-28,
                 ax=20,
             )
     bound = study.objective.constraints.get("memorized_fraction")
-    heldout = best.scores.get("heldout_memorized_fraction") if best else None
+    heldout = marked.scores.get("heldout_memorized_fraction") if marked else None
     largest = bound.largest(heldout) if bound else None
     if largest is not None:
         figure.add_vrect(
@@ -107,17 +132,24 @@ def pareto_front(points: list[tuple[float, float]]) -> list[tuple[float, float]]
 
 def importance(effects: list[Effect]) -> go.Figure:
     """How much of what is good each setting decides, most important at the top."""
-    told = [effect for effect in reversed(effects) if effect.importance is not None]
+    told = [(e.name, e.importance) for e in reversed(effects) if e.importance is not None]
     figure = go.Figure(
         go.Bar(
-            x=[effect.importance for effect in told],
-            y=[effect.name for effect in told],
+            x=[share.value for _, share in told],
+            y=[name for name, _ in told],
+            error_x={
+                "array": [share.high - share.value for _, share in told],
+                "arrayminus": [share.value - share.low for _, share in told],
+            },
             orientation="h",
             marker={"color": "#0072B2"},
             hovertemplate="%{y}: %{x:.0%}<extra></extra>",
         )
     )
-    figure.update_xaxes(title="share of importance (PED-ANOVA)", tickformat=".0%")
+    figure.update_xaxes(
+        title="share of importance (PED-ANOVA), 95 % interval over resampled trials",
+        tickformat=".0%",
+    )
     return figure
 
 

@@ -10,8 +10,8 @@ from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from tune_diffreg.files import write_atomically
-from tune_diffreg.report.effects import effects
+from tune_diffreg.files import read_picture, write_atomically
+from tune_diffreg.report.effects import LEAST, effects
 from tune_diffreg.report.figures import (
     importance,
     learning_curves,
@@ -24,13 +24,13 @@ from tune_diffreg.results import (
     TrialRecord,
     audit,
     audit_sentences,
-    best_trial,
     chosen_trial,
     compared,
     comparison_rows,
     conclude,
     confirmation_rows,
     first_floor,
+    headline,
     read_journal,
     repetitions,
     replay,
@@ -38,6 +38,7 @@ from tune_diffreg.results import (
     unfinished,
     verdict,
     wall_seconds,
+    why_unconfirmed,
 )
 from tune_diffreg.results.folder import PAIRS, REAL, SAMPLES
 from tune_diffreg.study import Study
@@ -61,7 +62,10 @@ def write_report(folder: StudyFolder) -> None:
     ).get_template("page.html.j2")
     page = template.render(
         study=study,
-        answer=[*_answer(study, records, confirmation), *unfinished(study, events)],
+        answer=[
+            *_answer(study, records, confirmation, why_unconfirmed(study, records, runs)),
+            *unfinished(study, events),
+        ],
         note=f"{score_name(study.objective.metric)}, {study.evaluation.samples} samples against "
         "the validation split; less is better. ± is one standard error of the choice of samples."
         + (f" {floor_sentence(study.distance, floor)}." if floor else ""),
@@ -72,10 +76,11 @@ def write_report(folder: StudyFolder) -> None:
             "rows": comparison_rows(study, [record for _, record in columns]),
         },
         plotly=Markup(get_plotlyjs()),
-        tradeoff=_html(tradeoff(study, records)),
+        tradeoff=_html(tradeoff(study, records, chosen, "chosen" if confirmation else "best")),
         curves=_html(learning_curves(study, records)),
-        importance=_html(importance(told)) if any(e.importance for e in told) else None,
+        importance=_html(importance(told.of)) if any(e.importance for e in told.of) else None,
         effects=told,
+        least=LEAST,
         gaps=_html(loss_gaps(columns)) if columns else None,
         audit=audit_sentences(found) if (found := audit(study, list(records.values()))) else [],
         time=_html(where_time_went(records, runs, wall_seconds(events))),
@@ -87,13 +92,15 @@ def write_report(folder: StudyFolder) -> None:
 
 
 def _answer(
-    study: Study, records: dict[str, TrialRecord], confirmation: dict[str, Any] | None
+    study: Study,
+    records: dict[str, TrialRecord],
+    confirmation: dict[str, Any] | None,
+    unconfirmed: str | None,
 ) -> list[str]:
     """What to do, in sentences; the first says it."""
     if confirmation is not None:
-        chosen = confirmation["candidates"][confirmation["chosen"]]
-        return [f"Use {chosen['label']}.", *verdict(study, confirmation)]
-    best = best_trial(study, records.values())
+        return [headline(confirmation), *verdict(study, confirmation)]
+    best = chosen_trial(study, records, None)
     if best is None:
         return ["No trial has reached full length, so there is no answer yet."]
     metric = study.objective.metric
@@ -104,12 +111,14 @@ def _answer(
     if study.objective.violation(best.scores) > 0:
         return [
             f"No trial of full length met the constraints. Nearest is {best.label}: {found}. "
-            "Do not use it as it is."
+            "Do not use it as it is.",
+            *filter(None, [unconfirmed]),
         ]
     return [
         f"Use {best.label}: {found}.",
         f"It is the best of {len(records)} trials on one seed each, so part of its lead is luck; "
         "it has not been confirmed on fresh seeds.",
+        *filter(None, [unconfirmed]),
     ]
 
 
@@ -122,7 +131,7 @@ def _pictures(
 
 
 def _picture(path: Path) -> str | None:
-    return base64.b64encode(path.read_bytes()).decode() if path.exists() else None
+    return base64.b64encode(read_picture(path)).decode() if path.exists() else None
 
 
 def _html(figure: Any) -> Markup:
@@ -133,7 +142,6 @@ def _html(figure: Any) -> Markup:
         margin=_MARGINS,
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
-        font={"color": "#767676"},  # readable on white and on black
         legend={"orientation": "h", "y": 1.12},
     )
     return Markup(

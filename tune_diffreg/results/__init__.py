@@ -6,15 +6,12 @@ Search writes it; tracking, report and production read it.
 from tune_diffreg.results.audit import audit, audit_sentences
 from tune_diffreg.results.best import Best, read_best, trained, with_settings
 from tune_diffreg.results.comparison import compared, comparison_rows
-from tune_diffreg.results.confirmation import (
-    Repetition,
-    candidates,
-    conclude,
-    repetitions,
-)
+from tune_diffreg.results.conclusion import conclude, why_unconfirmed
+from tune_diffreg.results.confirmation import Repetition, candidates, repetitions
 from tune_diffreg.results.folder import StudyFolder
 from tune_diffreg.results.journal import Journal, read_journal
 from tune_diffreg.results.listing import list_states, list_studies, open_study
+from tune_diffreg.results.provenance import first_provenance, versions
 from tune_diffreg.results.ranking import best_trial, leading_trial
 from tune_diffreg.results.soundness import require_sound
 from tune_diffreg.results.summary import (
@@ -23,11 +20,11 @@ from tune_diffreg.results.summary import (
     first_floor,
     read_state,
     summarize,
-    versions,
+    usable,
     write_results,
 )
 from tune_diffreg.results.trials import RungReport, TrialRecord, replay, wall_seconds
-from tune_diffreg.results.verdict import confirmation_rows, unfinished, verdict
+from tune_diffreg.results.verdict import confirmation_rows, headline, unfinished, verdict
 
 __all__ = [
     "Best",
@@ -47,6 +44,8 @@ __all__ = [
     "confirmation_rows",
     "final_state",
     "first_floor",
+    "first_provenance",
+    "headline",
     "leading_trial",
     "list_states",
     "list_studies",
@@ -60,9 +59,11 @@ __all__ = [
     "summarize",
     "trained",
     "unfinished",
+    "usable",
     "verdict",
     "versions",
     "wall_seconds",
+    "why_unconfirmed",
     "with_settings",
     "write_results",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NotRequired, Self
 
 from pydantic import (
     AfterValidator,
@@ -29,6 +29,9 @@ from tune_diffreg.study import (
 from tune_diffreg.study.sections import Name, Settings
 from tune_diffreg.study.space import require_setting
 from tune_diffreg.study.study import Resources
+
+_OF_THE_STUDY = ("study_sha256", "search_seed")
+"""What of its provenance stays true of a configuration that is trained elsewhere."""
 
 
 class Result(Settings):
@@ -65,7 +68,10 @@ class Interval(TypedDict):
 
 
 class Confirmed(TypedDict):
-    """What is read of `confirmation`; it says more."""
+    """What is read of `confirmation`; it says more.
+
+    The last three are not in files of earlier versions.
+    """
 
     __pydantic_config__ = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)  # type: ignore[misc]
     split: str
@@ -73,6 +79,9 @@ class Confirmed(TypedDict):
     scores: dict[str, Interval]
     improves: bool
     best_baseline: str | None
+    feasible: NotRequired[bool]
+    completed: NotRequired[int]
+    verdict: NotRequired[list[str]]
 
 
 def _require_confirmed(value: dict[str, Any]) -> dict[str, Any]:
@@ -98,6 +107,14 @@ class Best(Settings):
     provenance: dict[str, Any]
     search: Searched | None = None
     confirmation: Annotated[dict[str, Any], AfterValidator(_require_confirmed)] | None = None
+    unconfirmed: str | None = None
+    """Why there is no confirmation, where it was tried."""
+
+    @property
+    def usable(self) -> bool:
+        """Whether it meets the constraints, on fresh seeds where it was confirmed on some."""
+        found = self.confirmation or {}
+        return bool(found.get("feasible", self.result.feasible))
 
 
 def with_settings(best: Best, file: Path, settings: Iterable[str]) -> Best:
@@ -116,8 +133,13 @@ def with_settings(best: Best, file: Path, settings: Iterable[str]) -> Best:
     return best.model_copy(update={"config": config})
 
 
-def trained(best: Best, scores: dict[str, float], data_sha256: str) -> Best:
-    """What a production training leaves: its own scores and images in place of the search's."""
+def trained(best: Best, scores: dict[str, float], origin: dict[str, str]) -> Best:
+    """What a production training leaves: its own scores in place of the search's.
+
+    Args:
+        origin: hashes of its images and of the extractor, and versions of now. Of where the search
+            came from, what identifies the study alone remains.
+    """
     before, metric = best.result, best.result.metric
     feasible = before.feasible
     if best.search is not None:
@@ -131,8 +153,13 @@ def trained(best: Best, scores: dict[str, float], data_sha256: str) -> Best:
             "scores": scores,
         }
     )
-    provenance = {**best.provenance, "data_sha256": data_sha256}
-    update = {"result": result, "provenance": provenance, "confirmation": None}
+    study = {key: value for key, value in best.provenance.items() if key in _OF_THE_STUDY}
+    update = {
+        "result": result,
+        "provenance": {**origin, **study},
+        "confirmation": None,
+        "unconfirmed": None,
+    }
     return best.model_copy(update=update)
 
 

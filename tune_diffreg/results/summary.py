@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Iterable, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Literal
 
-import tune_diffreg
 from tune_diffreg.files import write_atomically
 from tune_diffreg.results.audit import audit
-from tune_diffreg.results.confirmation import conclude, repetitions
+from tune_diffreg.results.best_config import best_config
+from tune_diffreg.results.conclusion import conclude, why_unconfirmed
+from tune_diffreg.results.confirmation import repetitions
 from tune_diffreg.results.folder import StudyFolder
 from tune_diffreg.results.formats import to_json, to_yaml
 from tune_diffreg.results.journal import Event, read_journal
 from tune_diffreg.results.ranking import best_trial
 from tune_diffreg.results.soundness import require_sound
-from tune_diffreg.results.trials import ENDED, TrialRecord, replay, wall_seconds
+from tune_diffreg.results.trials import ENDED, TrialRecord, has_ended, replay, wall_seconds
 from tune_diffreg.study import Study, TrialConfig
 from tune_diffreg.study.space import value_at
 
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 State = Literal["running", "complete", "interrupted", "failed"]
-_RECORDED_PACKAGES = ("torch", "torchvision", "diffusers", "ray", "optuna", "mlflow")
 
 
 def summarize(
@@ -52,13 +50,14 @@ def summarize(
             "split": "validation",
         },
         "floor": first_floor(events),
-        "best": best and _best(study, best),
+        "best": best and _best(study, best, confirmation),
         "baselines": {
             record.baseline: _result(study, record)
             for record in trials
             if record.baseline and record.state == "complete"
         },
         "confirmation": confirmation,
+        "unconfirmed": why_unconfirmed(study, records, runs),
         "audit": audit(study, trials),
         "images_seen": sum(record.images for record in trials)
         + sum(run.images for run in runs.values()),
@@ -85,16 +84,6 @@ def read_state(folder: StudyFolder, running: bool | None = None) -> dict[str, An
     else:
         state = final_state(records.values())
     return summarize(study, records, events, state)
-
-
-def has_ended(events: Iterable[Event]) -> bool:
-    """Whether the study has nothing left to do."""
-    return any(event["event"] == "stop" and event["finished"] for event in events)
-
-
-def first_provenance(events: Iterable[Event]) -> dict[str, str]:
-    """With which hashes and versions the study was started; empty where none tells."""
-    return next((event.get("provenance", {}) for event in events), {})
 
 
 def first_floor(events: Iterable[Event]) -> dict[str, Any] | None:
@@ -124,9 +113,7 @@ def write_results(
     confirmation = summary["confirmation"]
     best = chosen_trial(study, records, confirmation)
     if best is not None:
-        content = best_config(study, best, provenance)
-        if confirmation is not None:
-            content["confirmation"] = _confirmed(confirmation)
+        content = best_config(study, best, provenance, confirmation, summary["unconfirmed"])
         write_atomically(folder.best, to_yaml(content))
 
 
@@ -139,11 +126,11 @@ def chosen_trial(
     return best_trial(study, records.values())
 
 
-def _confirmed(confirmation: dict[str, Any]) -> dict[str, Any]:
-    """What `best.yaml` says of it."""
-    chosen = confirmation["candidates"][confirmation["chosen"]]
-    told = ("split", "samples", "seeds", "improves", "best_baseline")
-    return {**{key: confirmation[key] for key in told}, **chosen}
+def usable(study: Study, record: TrialRecord, confirmation: dict[str, Any] | None) -> bool:
+    """Whether a trial meets the constraints, on fresh seeds where it was confirmed on some."""
+    if confirmation is not None and record.id in confirmation["candidates"]:
+        return bool(confirmation["candidates"][record.id]["feasible"])
+    return study.objective.violation(record.scores) == 0
 
 
 def trials_table(study: Study, records: dict[str, TrialRecord]) -> pd.DataFrame:
@@ -171,55 +158,12 @@ def trials_table(study: Study, records: dict[str, TrialRecord]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def best_config(study: Study, best: TrialRecord, provenance: dict[str, str]) -> dict[str, Any]:
-    """The content of `best.yaml`: what `export` and `train` read."""
-    return {
-        "schema": 1,
-        "study": study.name,
-        "trial_id": best.id,
-        "result": {
-            "metric": study.objective.metric,
-            "samples": study.evaluation.samples,
-            "split": "validation",
-            "feasible": study.objective.violation(best.scores) == 0,
-            "scores": dict(best.scores),
-        },
-        "config": study.trial_config(best.values).model_dump(mode="json"),
-        "resources": study.resources.model_dump(mode="json"),
-        "provenance": provenance,
-        "search": {
-            "space": {
-                path: distribution.model_dump(mode="json", exclude_none=True)
-                for path, distribution in study.search.space.items()
-            },
-            "objective": study.objective.model_dump(mode="json", exclude_none=True),
-            "halving": study.halving and study.halving.model_dump(mode="json"),
-        },
-    }
-
-
-def versions() -> dict[str, str]:
-    """Versions of what takes part in a result."""
-    return {
-        "tune-diffreg": tune_diffreg.__version__,
-        "python": platform.python_version(),
-        **{package: found for package in _RECORDED_PACKAGES if (found := _version(package))},
-    }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:  # a machine that only trains may do without it
-        return None
-
-
-def _best(study: Study, record: TrialRecord) -> dict[str, Any]:
+def _best(study: Study, record: TrialRecord, confirmation: dict[str, Any] | None) -> dict[str, Any]:
     return {
         "trial_id": record.id,
         "config": study.trial_config(record.values).model_dump(mode="json"),
         **_result(study, record),
-        "feasible": study.objective.violation(record.scores) == 0,
+        "feasible": usable(study, record, confirmation),
     }
 
 

@@ -101,6 +101,11 @@ def _started(records: dict[str, TrialRecord], event: Event) -> TrialRecord:
     return record
 
 
+def has_ended(events: Iterable[Event]) -> bool:
+    """Whether the study has nothing left to do."""
+    return any(event["event"] == "stop" and event["finished"] for event in events)
+
+
 def wall_seconds(events: Iterable[Event]) -> float:
     """Time that the study ran, all sessions together, breaks between them left out.
 

@@ -97,12 +97,18 @@ def check_cluster(study: Study, address: str | None) -> None:
     """
     if address is None:
         concurrent_trials_here(study)
-    elif address.startswith(("http://", "https://")):
+    else:
+        check_address(address)
+
+
+def check_address(address: str) -> None:
+    """Raises InputError where nothing answers, since Ray itself would try for minutes."""
+    if address.startswith(("http://", "https://")):
         raise InputError(
             f"--address {address} is that of a Jobs API, which `submit` and `resume` take; here it "
             "is host:port, or 'auto' for the cluster on this machine"
         )
-    elif address != "auto":  # Ray itself knows where a cluster on this machine is
+    if address != "auto":  # Ray itself knows where a cluster on this machine is
         host, _, port = address.removeprefix("ray://").rpartition(":")
         try:
             socket.create_connection((host, int(port)), _PATIENCE_SECONDS).close()

@@ -32,7 +32,8 @@ from tune_diffreg.results import (
     write_results,
 )
 from tune_diffreg.results.folder import REAL
-from tune_diffreg.results.summary import first_floor, first_provenance
+from tune_diffreg.results.provenance import first_provenance, study_sha256
+from tune_diffreg.results.summary import first_floor
 from tune_diffreg.search.checkpoint import remove_checkpoints, remove_leftovers
 from tune_diffreg.search.cluster import needs_of, ray_cluster, trial_slots
 from tune_diffreg.search.conductor import Conductor
@@ -99,6 +100,7 @@ def prepare(
         "data_sha256": splits.digest,
         "features": extractor.name,
         "features_sha256": extractor.digest,
+        "study_sha256": study_sha256(study),
         **versions(),
     }
     near = {"validation": materials.copies.near_copies}

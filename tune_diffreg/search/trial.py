@@ -187,7 +187,7 @@ class Trial:
             Diverged: the training loss is not finite.
         """
         start, self.scoring = time.monotonic(), True
-        trainer, settings = self.trainer, self.config.evaluation
+        trainer = self.trainer
         statistics = trainer.statistics()
         decay, validation = trainer.choose_average(self.materials.validation)
         if self.materials.heldout is not self.materials.validation:
@@ -195,8 +195,7 @@ class Trial:
         train = trainer.loss_of_average(self.materials.train)
         gaps = (validation - train) / train
         bands = range(1, len(gaps) + 1)
-        ended = self.images_seen >= self.config.training.images
-        images = self.denoise(settings.samples if ended else settings.samples_at_rungs)
+        images = self.denoise(self.config.samples_at(self.images_seen))
         scores = {
             **self.materials.reference.score(images),
             "validation_loss": validation.mean().item(),

@@ -6,6 +6,8 @@ name is part of the score's.
 
 from __future__ import annotations
 
+import math
+
 OF_HELDOUT = ("memorized_fraction", "authentic_fraction")
 """Scores that real held-out images have too, as `heldout_` and the name."""
 EXTRAPOLATED_FROM = 10_000
@@ -29,6 +31,12 @@ _MORE = (
     "density",
     "coverage",
 )
+_FRACTIONS = ("memorized_fraction", "authentic_fraction", "precision", "recall", "coverage")
+
+
+def limits(name: str) -> tuple[float, float]:
+    """The least and the largest value that a score can have."""
+    return (0.0, 1.0) if name in _FRACTIONS else (-math.inf, math.inf)
 
 
 def distance(features: str) -> str:

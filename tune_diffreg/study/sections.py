@@ -375,6 +375,11 @@ class TrialConfig(Settings):
             )
         return self
 
+    def samples_at(self, images_seen: int) -> int:
+        """Images generated for a score after so many images seen: scores at others are apart."""
+        ended = images_seen >= self.training.images
+        return self.evaluation.samples if ended else self.evaluation.samples_at_rungs
+
     @property
     def factories(self) -> dict[str, str]:
         """The functions that this configuration names, by setting; using it runs them."""

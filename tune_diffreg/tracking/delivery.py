@@ -27,6 +27,7 @@ _KEY = "tune_diffreg.study"
 _TRIAL = "trial_id"
 _STATE = "trial_state"
 _PHASE = "phase"
+_SPLIT = "split"
 _STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
 # What a trial's scores were taken with; the parent has the versions of all packages too.
 _PART_OF_A_SCORE = ("data_sha256", "features", "features_sha256")
@@ -61,7 +62,7 @@ class Delivery(Courier):
             self._run_of(self._subject(event), time, begins=True)
         elif kind == "report":
             batch = self._store.batch(self._run_of(event["trial"], time))
-            batch.metrics += metrics(event, time)
+            batch.metrics += metrics(event, time, self._study.samples_at(event["images"]))
             if event["decision"] == "pause":
                 batch.tags[_STATE] = "paused"
         elif kind == "promote":
@@ -69,7 +70,8 @@ class Delivery(Courier):
         elif kind == "end":
             self._send_end(event["trial"], event["state"], event["reason"], time)
         elif kind == "repeated":
-            self._store.batch(self._run_of(event["run"], time)).metrics += metrics(event, time)
+            batch = self._store.batch(self._run_of(event["run"], time))
+            batch.metrics += metrics(event, time, self._study.evaluation.samples)
             self._send_end(event["run"], "complete", None, time)
         elif kind == "repeat_failed":
             self._send_end(event["run"], "failed", event["reason"], time)
@@ -104,14 +106,20 @@ class Delivery(Courier):
     def _of_trial(self, record: TrialRecord) -> tuple[str, TrialConfig, dict[str, str]]:
         tags = {
             _PHASE: "search",
+            _SPLIT: "validation",
             "baseline": record.baseline or "",
-            "control": str(record.control).lower(),
+            "control": _yes(record.control),
         }
         return run_name(record), self._study.trial_config(record.values), tags
 
     def _of_repetition(self, run: Repetition) -> tuple[str, TrialConfig, dict[str, str]]:
         record = self._records[run.trial]
-        tags = {_PHASE: "confirmation", "confirms": run.trial, "baseline": record.baseline or ""}
+        tags = {
+            _PHASE: "confirmation",
+            _SPLIT: "test",
+            "confirms": run.trial,
+            "baseline": record.baseline or "",
+        }
         config = repeated_config(self._study, record, run)
         return f"{record.label}, fresh seed {run.number}", config, tags
 
@@ -119,6 +127,9 @@ class Delivery(Courier):
         run_id = self._run_of(name, time)
         tags = self._store.batch(run_id).tags
         tags[_STATE] = state
+        subject = self._repetitions.get(name) or self._records[name]
+        if state == "complete":  # no other is of full length
+            tags["feasible"] = _yes(self._study.objective.violation(subject.scores) == 0)
         if reason:
             tags["reason"] = reason
         self._store.flush_run(run_id)
@@ -148,11 +159,21 @@ class Delivery(Courier):
         best = summary["best"]
         if best is not None:
             batch.tags["best_trial"] = best["trial_id"]
-            batch.tags["best_is_feasible"] = str(best["feasible"]).lower()
+            batch.tags["best_is_feasible"] = _yes(best["feasible"])
             values = {summary["objective"]["metric"]: best["value"], **best["constraints"]}
             batch.metrics += [
                 Metric(clean_name(f"best_{name}"), value, self._time, 0)
                 for name, value in values.items()
+            ]
+        confirmation = summary["confirmation"]
+        if confirmation is not None:
+            batch.tags["best_is_confirmed_to_improve"] = _yes(confirmation["improves"])
+            chosen = confirmation["candidates"][confirmation["chosen"]]
+            batch.metrics += [
+                Metric(clean_name(f"confirmed_{name}{end}"), found[key], self._time, 0)
+                for name, found in chosen["scores"].items()
+                for end, key in (("", "mean"), ("_low", "low"), ("_high", "high"))
+                if found[key] is not None
             ]
         self._store.flush()
         status = {"complete": "FINISHED", "failed": "FAILED"}.get(summary["state"], "KILLED")
@@ -199,3 +220,8 @@ class Delivery(Courier):
     def _name_of(self, run_id: str) -> str:
         names = [name for name, known in self._runs.items() if known == run_id]
         return names[0] if names else super()._name_of(run_id)
+
+
+def _yes(value: bool) -> str:
+    """As MLflow's tags and filters have it, which are text."""
+    return str(value).lower()

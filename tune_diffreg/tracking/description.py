@@ -48,7 +48,8 @@ def description(study: Study, summary: dict[str, Any] | None) -> str:
         kind = "Best" if best["feasible"] else "Best, though it breaks a constraint"
         lines.append(
             f"{kind}: {best['trial_id']}, {score_name(study.objective.metric, short=True)} "
-            f"{score(study.objective.metric, best['value'])}, of one seed; nothing is confirmed."
+            f"{score(study.objective.metric, best['value'])}, of one seed. "
+            + (summary["unconfirmed"] or "Nothing is confirmed.")
         )
     if summary["audit"]:
         lines.append(" ".join(audit_sentences(summary["audit"])))

@@ -45,7 +45,7 @@ def register(client: MlflowClient, chosen: Chosen, export: Path) -> None:
             folder = Path(temporary) / _ARTIFACT
             mlflow.pyfunc.save_model(
                 folder,
-                loader_module="tune_diffreg.tracking.champion",
+                loader_module="tune_diffreg.production.champion",
                 data_path=str(export),
                 pip_requirements=_NEEDS,
             )

@@ -172,9 +172,9 @@ def params(config: TrialConfig) -> list[Param]:
     ]
 
 
-def metrics(event: Event, time: int) -> list[Metric]:
-    """The scores of an event, at its images seen."""
-    scores = {**event["scores"], "seconds": event["seconds"]}
+def metrics(event: Event, time: int, samples: int) -> list[Metric]:
+    """The scores of an event, at its images seen, and on how many `samples` they were taken."""
+    scores = {**event["scores"], "seconds": event["seconds"], "samples": samples}
     return [
         Metric(clean_name(name), value, time, event["images"]) for name, value in scores.items()
     ]

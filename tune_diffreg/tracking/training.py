@@ -30,7 +30,8 @@ class TrainingDelivery(Courier):
             self._store.client.update_run(self._run, status="RUNNING")
             self._store.batch(self._run).params = params(self._best.config)
         elif event["event"] == "scored":
-            self._store.batch(self._run).metrics += metrics(event, milliseconds(event))
+            samples = self._best.config.samples_at(event["images"])
+            self._store.batch(self._run).metrics += metrics(event, milliseconds(event), samples)
 
     def _send_files(self) -> None:
         """There are none before the model."""
@@ -43,4 +44,5 @@ class TrainingDelivery(Courier):
 
     def _create(self, first: Event, tags: dict[str, str]) -> str:
         tags = {**tags, "phase": "production", "trial_id": self._best.trial_id}
+        tags["split"] = "validation"
         return self._store.create(f"{self._best.trial_id}, trained", tags, milliseconds(first))

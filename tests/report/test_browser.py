@@ -85,7 +85,7 @@ def test_the_report_of_a_confirmed_study(browser: Browser, confirmed: Path) -> N
     assert page.locator(".plotly-graph-div").count() >= 4
     drawn = page.evaluate(
         "[...document.querySelectorAll('.plotly-graph-div')].map("
-        "d => d.querySelectorAll('.plot .point path, .plot path.point, .plot .js-line').length)"
+        "d => d.querySelectorAll('.points path').length)"
     )
     assert all(drawn), drawn  # each figure shows something
     assert sum(drawn) > 10

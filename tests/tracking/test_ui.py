@@ -72,6 +72,13 @@ def test_the_study_its_best_trial_and_its_samples_are_found_in_the_ui(
     parent.locator("button").first.click()
     page.get_by_role("link", name=str(child.info.run_name), exact=True).first.click()
     page.get_by_text("memorized_fraction").first.wait_for()
+    value = child.data.metrics["fd_digits_cnn"]
+    page.get_by_text(f"{value:.10g}"[:7]).first.wait_for()  # the UI rounds further digits
+    page.get_by_text("Model metrics").first.click()
+    chart = (
+        page.locator(".js-plotly-plot").filter(has=page.locator(".point, .js-line, .bars")).first
+    )
+    chart.wait_for()
     page.get_by_text("Artifacts").first.click()
     page.get_by_text("samples.png").first.click()
     page.locator("img[src^='blob:']").first.wait_for()

@@ -59,8 +59,8 @@ def test_the_screen_shows_the_study_and_no_framework(finished: Path) -> None:
 
 def test_the_summary_is_as_the_contract_says(summary: dict) -> None:
     assert set(summary) == {
-        "study", "state", "trials", "objective", "best", "baselines", "confirmation", "audit",
-        "images_seen", "wall_s",
+        "study", "state", "trials", "objective", "best", "baselines", "confirmation",
+        "unconfirmed", "audit", "images_seen", "wall_s",
     }  # fmt: skip
     assert summary["study"] == "digits"
     assert summary["state"] == "complete"
@@ -76,6 +76,7 @@ def test_the_summary_is_as_the_contract_says(summary: dict) -> None:
     assert set(summary["baselines"]) == {"unregularized", "published"}
     for baseline in summary["baselines"].values():
         assert set(baseline) == {"value", "constraints"}
+    assert summary["unconfirmed"] is None
     assert summary["wall_s"] > 0
 
 
@@ -154,7 +155,7 @@ def test_mlflow_shows_one_parent_and_a_child_a_trial(finished: Path) -> None:
         assert run.data.tags["trial_state"] == record.state
         assert run.info.status == {"complete": "FINISHED", "pruned": "KILLED"}[record.state]
         assert len(run.data.tags["features_sha256"]) == 64
-        assert set(run.data.metrics) == SCORES | {"seconds"}
+        assert set(run.data.metrics) == SCORES | {"seconds", "samples"}
         for name in SCORES:
             history = client.get_metric_history(run.info.run_id, name)
             told = [(metric.step, metric.value) for metric in history]

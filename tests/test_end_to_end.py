@@ -68,7 +68,7 @@ def test_the_results_stand_beside_what_real_images_score(finished: Path) -> None
 def test_the_summary_is_as_the_contract_says(summary: dict) -> None:
     assert set(summary) == {
         "study", "state", "trials", "objective", "floor", "best", "baselines", "confirmation",
-        "audit", "images_seen", "wall_s",
+        "unconfirmed", "audit", "images_seen", "wall_s",
     }  # fmt: skip
     assert summary["study"] == "digits"
     assert summary["state"] == "complete"
@@ -88,6 +88,7 @@ def test_the_summary_is_as_the_contract_says(summary: dict) -> None:
     assert set(summary["baselines"]) == {"unregularized", "published"}
     for baseline in summary["baselines"].values():
         assert set(baseline) == {"value", "constraints"}
+    assert summary["unconfirmed"] is None
     assert summary["wall_s"] > 0
 
 
@@ -166,7 +167,7 @@ def test_mlflow_shows_one_parent_and_a_child_a_trial(finished: Path) -> None:
         assert run.data.tags["trial_state"] == record.state
         assert run.info.status == {"complete": "FINISHED", "pruned": "KILLED"}[record.state]
         assert len(run.data.tags["features_sha256"]) == 64
-        assert set(run.data.metrics) == SCORES | {"seconds"}
+        assert set(run.data.metrics) == SCORES | {"seconds", "samples"}
         for name in SCORES:
             history = client.get_metric_history(run.info.run_id, name)
             told = [(metric.step, metric.value) for metric in history]

@@ -26,7 +26,7 @@ from tune_diffreg.study import (
     parse_overrides,
     read_yaml,
 )
-from tune_diffreg.study.sections import Name, Settings
+from tune_diffreg.study.settings import Name, Settings
 from tune_diffreg.study.space import require_setting
 from tune_diffreg.study.study import Resources
 

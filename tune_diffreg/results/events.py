@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from tune_diffreg.errors import explain
-from tune_diffreg.study.sections import Name
+from tune_diffreg.study.settings import Name
 
 Time = Annotated[float, Field(ge=0, le=1e11)]
 Seconds = Annotated[float, Field(ge=0, le=1e11)]

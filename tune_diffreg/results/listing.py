@@ -10,7 +10,7 @@ from tune_diffreg.mirror import address_of, mirror_of
 from tune_diffreg.results.folder import StudyFolder
 from tune_diffreg.results.summary import read_state
 from tune_diffreg.secrets import plain_line
-from tune_diffreg.study.sections import is_name
+from tune_diffreg.study.settings import is_name
 
 DAMAGED = "damaged"
 """The state of a study that cannot be read; its row has `study`, `state` and `reason` alone."""

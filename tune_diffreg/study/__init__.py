@@ -2,21 +2,17 @@
 
 from tune_diffreg.study.file import parse_overrides, read_study, read_yaml
 from tune_diffreg.study.objective import Bound, Objective
-from tune_diffreg.study.sections import (
+from tune_diffreg.study.sections import Data, Evaluation, Extractor, Model, TrialConfig
+from tune_diffreg.study.space import Distribution, override
+from tune_diffreg.study.study import Confirmation, Halving, Resources, Search, Study
+from tune_diffreg.study.training import (
     Augmentation,
-    Data,
     Diffusion,
-    Evaluation,
-    Extractor,
-    Model,
     Optimizer,
     Regularization,
     Schedule,
     Training,
-    TrialConfig,
 )
-from tune_diffreg.study.space import Distribution, override
-from tune_diffreg.study.study import Confirmation, Halving, Resources, Search, Study
 
 __all__ = [
     "Augmentation",

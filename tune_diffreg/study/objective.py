@@ -8,7 +8,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from tune_diffreg.study.sections import Settings
+from tune_diffreg.study.settings import Settings
 
 
 class Bound(Settings):

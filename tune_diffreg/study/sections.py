@@ -1,60 +1,23 @@
 """The complete configuration of one training: every setting, its limits and its default.
 
-`docs/study-file.md` is generated from the descriptions here and in `study.py`.
+`docs/study-file.md` is generated from the descriptions here, in `training.py` and in `study.py`.
 """
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from tune_diffreg.study import scores
-
-
-def _is_factory(value: str) -> str:
-    if not re.fullmatch(r"[\w.]+:\w+", value):
-        raise ValueError(f"factory must be 'package.module:function', found {value!r}")
-    return value
-
-
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-Images = Annotated[int, Field(ge=1, le=10**15)]
-Channels = Annotated[int, Field(ge=1, le=65_536)]
-Decay = Annotated[float, Field(ge=0, lt=1)]
-Seed = Annotated[int, Field(ge=0, lt=2**62)]
-Factory = Annotated[str, AfterValidator(_is_factory)]
-# Of a study or a trial: it becomes part of paths, and cannot lead anywhere.
-_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
-Name = Annotated[str, Field(pattern=f"^{_NAME}$")]
-
-
-def is_name(text: str) -> bool:
-    """Whether a study or a trial may be called that."""
-    return re.fullmatch(_NAME, text) is not None
-
-
-def _list_to_tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _decays(value: Any) -> Any:
-    values = value if isinstance(value, list | tuple) else [value]
-    if not values:
-        raise ValueError("is an empty list; give one decay or several")
-    for decay in values:
-        if isinstance(decay, bool) or not isinstance(decay, int | float) or not 0 <= decay < 1:
-            raise ValueError(f"each decay must be at least 0 and below 1, found {decay!r}")
-    if len(set(values)) < len(values):
-        raise ValueError(f"the decays must differ, found {values!r}")
-    return _list_to_tuple(value)
-
-
-class Settings(BaseModel):
-    """Base of all sections: unknown keys and silent conversions are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+from tune_diffreg.study.settings import Channels, Factory, Images, Seed, Settings, list_to_tuple
+from tune_diffreg.study.training import (
+    Augmentation,
+    Diffusion,
+    Optimizer,
+    Regularization,
+    Training,
+)
 
 
 class Data(Settings):
@@ -94,16 +57,16 @@ class Model(Settings):
 
     in_channels: Literal[1, 3] = Field(description="1 for grayscale, 3 for RGB")
     sample_size: int = Field(ge=4, le=8192, description="side of the square images, pixels")
-    block_out_channels: Annotated[tuple[Channels, ...], BeforeValidator(_list_to_tuple)] = Field(
+    block_out_channels: Annotated[tuple[Channels, ...], BeforeValidator(list_to_tuple)] = Field(
         (),
         max_length=12,
         description="channels at each resolution, finest first; required without a factory",
     )
     down_block_types: Annotated[
-        tuple[Literal["DownBlock2D", "AttnDownBlock2D"], ...], BeforeValidator(_list_to_tuple)
+        tuple[Literal["DownBlock2D", "AttnDownBlock2D"], ...], BeforeValidator(list_to_tuple)
     ] = Field((), description="one a resolution, finest first; required without a factory")
     up_block_types: Annotated[
-        tuple[Literal["UpBlock2D", "AttnUpBlock2D"], ...], BeforeValidator(_list_to_tuple)
+        tuple[Literal["UpBlock2D", "AttnUpBlock2D"], ...], BeforeValidator(list_to_tuple)
     ] = Field((), description="one a resolution, coarsest first; required without a factory")
     layers_per_block: int = Field(2, ge=1, le=64, description="residual blocks at each resolution")
     attention_head_dim: Channels = Field(8, description="channels of an attention head")
@@ -165,116 +128,6 @@ class Model(Settings):
         up = zip(reversed(self.block_out_channels), self.up_block_types, strict=True)
         found = {channels for channels, kind in (*down, *up) if kind.startswith("Attn")}
         return found | {self.block_out_channels[-1]}
-
-
-class Schedule(Settings):
-    name: Literal["linear", "cosine", "sigmoid", "hybrid"] = Field(
-        "cosine", description="noise schedule; hybrid blends linear and cosine in log-SNR"
-    )
-    blend: Fraction = Field(0.5, description="hybrid only: 0 is linear, 1 is cosine")
-    shift: float = Field(
-        0.0,
-        ge=-4,
-        le=4,
-        description="added to log-SNR at every step; below 0 there is more noise, as larger images "
-        "need (2 ln(64/side) in simple diffusion, Hoogeboom et al. 2023)",
-    )
-
-
-class Diffusion(Settings):
-    timesteps: int = Field(1000, ge=4, le=10_000, description="steps of the forward process")
-    prediction_type: Literal["epsilon", "v_prediction"] = Field(
-        "epsilon", description="what the network predicts"
-    )
-    schedule: Schedule = Field(default_factory=Schedule)
-    loss_weighting: Literal["uniform", "min_snr"] = Field(
-        "uniform",
-        description="of the training loss over noise levels; min_snr after Hang et al. 2023",
-    )
-    min_snr_gamma: Annotated[float, Field(gt=0)] = Field(
-        5.0, description="min_snr only: SNR above which a noise level is weighted down"
-    )
-
-
-class Regularization(Settings):
-    residual_dropout: float = Field(0.0, ge=0, lt=1, description="dropout in residual blocks")
-    attention_dropout: float = Field(0.0, ge=0, lt=1, description="dropout on attention outputs")
-    attention_weight_dropout: float = Field(
-        0.0, ge=0, lt=1, description="dropout on attention weights"
-    )
-    stochastic_depth: Fraction = Field(
-        0.0, description="probability that an image skips a residual branch"
-    )
-    depth_profile: Literal["constant", "linear"] = Field(
-        "constant",
-        description="stochastic depth of the branches: the same, or growing from the first to the "
-        "last, which has the probability given",
-    )
-
-
-class Augmentation(Settings):
-    horizontal_flip: Fraction = Field(0.0, description="probability of a mirror image")
-    translate: float = Field(
-        0.0, ge=0, le=0.5, description="largest shift, as a fraction of the side (whole pixels)"
-    )
-    crop: float = Field(
-        0.0, ge=0, le=0.9, description="largest part of the side that a random crop removes"
-    )
-    rotate: float = Field(0.0, ge=0, le=180, description="largest turn, degrees")
-    color_jitter: Fraction = Field(
-        0.0, description="strength of brightness, contrast and (RGB) saturation changes alike"
-    )
-    brightness: Fraction = Field(0.0, description="strength of brightness changes, on top")
-    contrast: Fraction = Field(0.0, description="strength of contrast changes, on top")
-    saturation: Fraction = Field(0.0, description="strength of saturation changes (RGB), on top")
-    hue: float = Field(0.0, ge=0, le=0.5, description="largest turn of the colours (RGB), in turns")
-    probability: Fraction = Field(
-        1.0, description="that an image is given each of the above, mirroring aside"
-    )
-    conditional: bool = Field(
-        False,
-        description="tells the network what was done to each image, so that it need not learn to "
-        "generate it; sampling asks for images as they are",
-    )
-
-
-class Optimizer(Settings):
-    learning_rate: float = Field(1e-3, gt=0, le=1, description="AdamW's peak learning rate")
-    weight_decay: float = Field(
-        0.0, ge=0, le=100, description="AdamW's decay, on weight matrices and kernels alone"
-    )
-    clip_norm: Annotated[float, Field(gt=0)] | None = Field(
-        1.0, description="largest norm of the gradient; null clips nothing"
-    )
-    warmup: int = Field(
-        0, ge=0, le=10**15, description="images seen while the learning rate rises from 0"
-    )
-
-
-class Training(Settings):
-    batch_size: Images = Field(
-        32,
-        description="images a step; a training ends with a whole batch; one that is larger than "
-        "the training split has some images twice",
-    )
-    images: Images = Field(description="full length of a training, in images seen")
-    ema: Annotated[Decay | tuple[Decay, ...], BeforeValidator(_decays)] = Field(
-        0.999,
-        description="decay a step of the averaged weights; of several, that with the lowest "
-        "validation loss is taken at each report",
-    )
-    seed: Seed = Field(0, description="initial weights and every draw of the training")
-    precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="of the network alone; auto: bf16 on a GPU, fp32 on a CPU"
-    )
-    compile: bool | None = Field(
-        None, description="torch.compile with CUDA graphs; null: on a GPU, not on a CPU"
-    )
-
-    @property
-    def decays(self) -> tuple[float, ...]:
-        """The EMA decays, at least one."""
-        return self.ema if isinstance(self.ema, tuple) else (self.ema,)
 
 
 class Extractor(Settings):

@@ -13,7 +13,8 @@ from tune_diffreg.errors import explain
 from tune_diffreg.study import scores
 from tune_diffreg.study.effect import require_effect
 from tune_diffreg.study.objective import Objective
-from tune_diffreg.study.sections import Images, Name, Seed, Settings, TrialConfig
+from tune_diffreg.study.sections import TrialConfig
+from tune_diffreg.study.settings import Images, Name, Seed, Settings
 from tune_diffreg.study.space import (
     Distribution,
     as_list,

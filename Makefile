@@ -10,7 +10,7 @@ tune: .venv/installed
 	@$(BIN)/tune-diffreg run search_spaces/digits.yaml
 
 test: .venv/installed-dev
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/installed-dev
 	@$(BIN)/ruff check .

@@ -61,22 +61,10 @@ def optuna_trials(folder: Path) -> list[FrozenTrial]:
     return optuna.load_study(study_name=None, storage=JournalStorage(backend)).trials
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Parts the tests among processes: those that need a finished study share the one that makes
-    it, others stay with their file, and what takes long comes first, so that none is left over."""
-    slow = set[str]()
-    for item in items:
-        made = getattr(item, "fixturenames", ())
-        group = next((name for name in ("confirmed", "finished") if name in made), item.location[0])
-        item.add_marker(pytest.mark.xdist_group(group))
-        item.stash[_GROUP] = group
-        if item.get_closest_marker("slow"):
-            slow.add(group)
-    items.sort(key=lambda item: (item.stash[_GROUP] not in slow, item.stash[_GROUP]))
-
-
-_GROUP = pytest.StashKey[str]()
+    """Files with slow tests come first, so that at the end no process is left with a long one."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(autouse=True)

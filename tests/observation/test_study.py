@@ -58,7 +58,7 @@ def endpoints(process: subprocess.Popen[str]) -> list[str]:
     ports = set()
     for child in psutil.Process(process.pid).children(recursive=True):
         with suppress(psutil.Error):
-            if any("agent" in part for part in child.cmdline()):
+            if any("agent" in part.lower() for part in child.cmdline()):  # it renames itself
                 found = child.net_connections("tcp")
                 ports |= {c.laddr.port for c in found if c.status == psutil.CONN_LISTEN}
     return [f"http://127.0.0.1:{port}/metrics" for port in ports]

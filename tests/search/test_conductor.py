@@ -97,6 +97,20 @@ def test_a_trial_that_ended_before_its_process_died_has_ended(tmp_path: Path) ->
     assert stage.start() != first
 
 
+def test_nothing_begins_while_a_trial_stops_which_may_be_promoted_at_once(tmp_path: Path) -> None:
+    """Its end would be taken for that of its successor, whose results would then be nobody's."""
+    stage = Stage(tmp_path, "search.trials=2", "halving.controls=0")
+    first, second = stage.start(), stage.start()
+    assert not stage.rung(first, 320, value=10.0)
+    stage.conductor.stopped(first)
+    assert not stage.rung(second, 320, value=90.0)
+    assert stage.conductor.next_trial() is None
+    assert len(stage.conductor) == 1
+    stage.conductor.stopped(second)
+    assert stage.start() == first  # promoted
+    assert stage.slice(first, images=352)
+
+
 def test_silence_beyond_the_limit_is_a_hang_and_any_result_a_sign_of_life(tmp_path: Path) -> None:
     stage = Stage(tmp_path, "resources.hang_seconds=60")
     quiet, lively = stage.start(), stage.start()

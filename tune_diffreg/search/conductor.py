@@ -101,6 +101,7 @@ class Conductor:
         self._looked = clock()
         self._watched = 0.0
         self._runs: dict[str, _Run] = {}
+        self._ending = set[str]()  # told to stop, and not known to have stopped
         self._deaths = Counter[str]()
         self._unsettled: list[_Unsettled] = []
 
@@ -120,8 +121,12 @@ class Conductor:
         self._director.interrupt()
 
     def next_trial(self) -> Assignment | None:
-        """A trial for a free slot; None when there is none now, or no more at all."""
-        if self.over:
+        """A trial for a free slot; None when there is none now, or no more at all.
+
+        None as well while a trial is stopping: a pause may make it the one to go on with, and its
+        end would then be taken for that of its successor.
+        """
+        if self.over or self._ending:
             return None
         try:
             assignment = self._director.next_trial()
@@ -138,6 +143,12 @@ class Conductor:
 
     def result(self, trial_id: str, result: Mapping[str, Any]) -> bool:
         """Takes a trial's result; whether it goes on."""
+        goes_on = self._goes_on(trial_id, result)
+        if not goes_on:
+            self._ending.add(trial_id)
+        return goes_on
+
+    def _goes_on(self, trial_id: str, result: Mapping[str, Any]) -> bool:
         if self._patience.lost is not None:
             return False
         run = self._runs[trial_id]
@@ -152,11 +163,13 @@ class Conductor:
     def stopped(self, trial_id: str) -> None:
         """Notes that a trial was stopped as was asked for."""
         self._patience.writes(trial_id)  # or needs to no more
+        self._ending.discard(trial_id)
         del self._runs[trial_id]
 
     def died(self, trial_id: str) -> None:
         """Has a trial whose process ended go on in another, or fail."""
         run = self._runs.pop(trial_id)
+        self._ending.discard(trial_id)
         self._patience.writes(trial_id)
         if self._patience.lost is not None:
             return

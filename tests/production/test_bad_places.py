@@ -37,7 +37,7 @@ def test_a_training_whose_storage_is_a_file(best: Path, command: Command, tmp_pa
     given = ("train", best, "--output", tmp_path / "out", "--storage", tmp_path / "file")
     status, printed = command(*given)
     assert status == 2
-    assert "file cannot be written (File exists)" in sentence(printed)
+    assert "file: is a file, and not a folder" in sentence(printed)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["best", "file"]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from tune_diffreg.production.card import model_card
 from tune_diffreg.results import (
     Best,
     Repetition,
+    TrialRecord,
     confirmation_rows,
     headline,
     summarize,
@@ -42,6 +44,12 @@ def concluded(runs: dict[str, Repetition], baseline_memorizes: float = 0.0) -> d
     found = conclude(STUDY, records(baseline_memorizes), runs)
     assert found is not None
     return found
+
+
+def summarized(trials: dict[str, TrialRecord], runs: dict[str, Repetition]) -> dict[str, Any]:
+    """The summary of a study whose journal tells of these repetitions."""
+    with mock.patch("tune_diffreg.results.summary.repetitions", return_value=runs):
+        return summarize(STUDY, trials, [], "complete")
 
 
 def card(found: dict[str, Any], trial: str) -> str:
@@ -135,7 +143,7 @@ def test_what_breaks_a_constraint_on_fresh_seeds_is_not_to_be_used_whatever_was_
     assert STUDY.objective.violation(believed["t3"].scores) == 0
     assert not usable(STUDY, believed["t3"], found)
     assert headline(found).startswith("Use none as it is")
-    summary = summarize(STUDY, believed, runs, "complete", 1.0)
+    summary = summarized(believed, runs)
     assert not summary["best"]["feasible"]
     text = card(found, "t3")
     assert "**It breaks a constraint of its study on fresh seeds: do not use it" in text
@@ -178,7 +186,7 @@ def test_a_confirmation_of_which_all_failed_says_so() -> None:
     assert conclude(STUDY, records(), lost) is None
     said = "Nothing is confirmed: all 9 trainings on fresh seeds failed (diverged)."
     assert why_unconfirmed(STUDY, records(), lost) == said
-    summary = summarize(STUDY, records(), lost, "complete", 1.0)
+    summary = summarized(records(), lost)
     assert (summary["confirmation"], summary["unconfirmed"]) == (None, said)
     content = best_config(STUDY, records()["t3"], {}, None, said)
     assert said in model_card(Best.model_validate(content), loads_in_diffusers=True)

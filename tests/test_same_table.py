@@ -241,7 +241,7 @@ def test_a_trial_that_ray_ends_for_want_of_memory_fails_alone(
     if allowed > 0.9:
         pytest.skip("too little memory is free on this machine")
     monkeypatch.setenv("RAY_memory_usage_threshold", f"{allowed:.3f}")
-    ended(eating(tmp_path, 50))
+    ended(eating(tmp_path, 100))
     hungry, other = records(tmp_path).values()
     assert hungry.state == "failed"
     assert (hungry.reason or "").startswith("its machine ran out of memory")

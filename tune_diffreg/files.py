@@ -80,7 +80,7 @@ def check_writable(folder: Path) -> None:
     probe = folder / f".probe.{os.getpid()}"
     try:
         with probe.open("wb") as file:
-            file.write(bytes(_PAGE))
+            file.write(bytes(2 * _PAGE))  # a lock that was just emptied may have freed one
             file.flush()
             os.fsync(file.fileno())
     finally:

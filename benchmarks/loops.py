@@ -49,8 +49,13 @@ class Setting:
         return self.device.type == "cuda"
 
     def wait(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
+        wait_for(self.device)
+
+
+def wait_for(device: torch.device) -> None:
+    """Returns once the device has done all that it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def ours(setting: Setting) -> Loop:

@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.loops import LOOPS, Loop, Setting, ours
+from benchmarks.loops import LOOPS, Loop, Setting, ours, wait_for
 from benchmarks.output import device_name, write_result
 from benchmarks.statistics import paired_ratio
 from tune_diffreg.diffusion.device import bound_memory
@@ -84,17 +84,12 @@ def matmul_rate(device: torch.device, side: int = 8192, repeats: int = 20) -> fl
     a, b = (torch.randn(side, side, device=device, dtype=torch.bfloat16) for _ in "ab")
     for _ in range(3):
         a @ b
-    _wait(device)
+    wait_for(device)
     start = time.perf_counter()
     for _ in range(repeats):
         a @ b
-    _wait(device)
+    wait_for(device)
     return 2 * side**3 * repeats / (time.perf_counter() - start)
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def packed(trials: int, seconds: float, device: str = "cuda") -> float:

@@ -8,7 +8,7 @@ trains to the same bits as a new one.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import torch
@@ -60,21 +60,20 @@ class Network:
         fresh = build_model(config.model, config.training.seed)
         for model in (self.model, self.averaged):
             model.load_state_dict(fresh.state_dict())
-            own = dict(model.named_buffers())
-            for name, buffer in fresh.named_buffers():  # those outside the state dict too
-                own[name].copy_(buffer)
+            _copy_buffers(dict(fresh.named_buffers()), model)
         for module in self.trainable():
             module.zero_grad(set_to_none=True)  # of a trial that broke off inside a step
         if self.embedding is not None:
             self.embedding.reset(config.training.seed)
         self._regularizer.set(config.regularization)
 
-    @torch.no_grad()
     def copy_buffers(self) -> None:
         """Gives the averaged model what is not averaged, a batch normalisation's statistics say."""
-        trained = self.buffers()
-        for name, buffer in self.averaged.named_buffers():
-            buffer.copy_(trained[name])
+        _copy_buffers(self.buffers(), self.averaged)
+
+    def load_buffers(self, saved: Mapping[str, torch.Tensor]) -> None:
+        """Gives the model what `buffers` was."""
+        _copy_buffers(saved, self.model)
 
     def buffers(self) -> dict[str, torch.Tensor]:
         """The model's own, also those that it leaves out of its state dict; no knobs."""
@@ -103,6 +102,14 @@ class Network:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._autocast):
             predicted = self._call(model, noisy, timesteps)
         return predicted.float()
+
+
+@torch.no_grad()
+def _copy_buffers(source: Mapping[str, torch.Tensor], target: nn.Module) -> None:
+    """Those outside the state dict too."""
+    own = dict(target.named_buffers())
+    for name, buffer in source.items():
+        own[name].copy_(buffer)
 
 
 def _key(config: TrialConfig) -> tuple[object, ...]:

@@ -171,9 +171,7 @@ class Trainer:
         self.steps = state["steps"]
         for module, trained in zip(self.network.trainable(), state["trained"], strict=True):
             module.load_state_dict(trained)
-        with torch.no_grad():
-            for name, buffer in self.network.buffers().items():
-                buffer.copy_(state["buffers"][name])
+        self.network.load_buffers(state["buffers"])
         self.averages.load_state_dict(state["averages"])
         self.optimizer.load_state_dict(state["optimizer"])
         self._sums = state["sums"].to(self.device)

@@ -55,6 +55,7 @@ class _Run:
         hung: whether it was given up for want of one.
         machine: Ray's name of where it runs, once it has given one.
         leaves: whether it was asked to go on elsewhere, or does so of its own accord.
+        stops: whether it was told to stop, and is not known to have done so.
     """
 
     actor: str | None = None
@@ -62,6 +63,7 @@ class _Run:
     hung: bool = False
     machine: str | None = None
     leaves: bool = False
+    stops: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,6 @@ class Conductor:
         self._looked = clock()
         self._watched = 0.0
         self._runs: dict[str, _Run] = {}
-        self._ending = set[str]()  # told to stop, and not known to have stopped
         self._deaths = Counter[str]()
         self._unsettled: list[_Unsettled] = []
 
@@ -126,7 +127,7 @@ class Conductor:
         None as well while a trial is stopping: a pause may make it the one to go on with, and its
         end would then be taken for that of its successor.
         """
-        if self.over or self._ending:
+        if self.over or any(run.stops for run in self._runs.values()):
             return None
         try:
             assignment = self._director.next_trial()
@@ -144,8 +145,7 @@ class Conductor:
     def result(self, trial_id: str, result: Mapping[str, Any]) -> bool:
         """Takes a trial's result; whether it goes on."""
         goes_on = self._goes_on(trial_id, result)
-        if not goes_on:
-            self._ending.add(trial_id)
+        self._runs[trial_id].stops = not goes_on
         return goes_on
 
     def _goes_on(self, trial_id: str, result: Mapping[str, Any]) -> bool:
@@ -163,13 +163,11 @@ class Conductor:
     def stopped(self, trial_id: str) -> None:
         """Notes that a trial was stopped as was asked for."""
         self._patience.writes(trial_id)  # or needs to no more
-        self._ending.discard(trial_id)
         del self._runs[trial_id]
 
     def died(self, trial_id: str) -> None:
         """Has a trial whose process ended go on in another, or fail."""
         run = self._runs.pop(trial_id)
-        self._ending.discard(trial_id)
         self._patience.writes(trial_id)
         if self._patience.lost is not None:
             return

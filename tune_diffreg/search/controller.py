@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -32,6 +32,7 @@ from tune_diffreg.results import (
     write_results,
 )
 from tune_diffreg.results.folder import REAL
+from tune_diffreg.results.journal import Event
 from tune_diffreg.results.provenance import first_provenance, study_sha256
 from tune_diffreg.results.summary import first_floor
 from tune_diffreg.search.checkpoint import remove_checkpoints, remove_leftovers
@@ -121,7 +122,9 @@ def run_search(session: Session, preparation: Preparation, listener: Listener) -
     study, folder, patience = session.study, session.folder, session.patience
     patience(folder.journal.touch)
     patience(lambda: save_sheet(preparation.splits.validation[:64], folder.root / REAL))
-    provenance = _same_origin(folder, preparation.provenance)
+    events = read_journal(folder.journal)
+    provenance = _same_origin(folder, events, preparation.provenance)
+    floor = _floor(events, study, preparation.materials)
     _remove_leftovers(folder)
     listener = _tidying(folder, listener)
     coordinator = Coordinator(
@@ -131,7 +134,7 @@ def run_search(session: Session, preparation: Preparation, listener: Listener) -
         open_proposals=partial(Proposals, patiently=patience),
         patiently=patience,
     )
-    coordinator.begin(provenance, _floor(folder, study, preparation.materials))
+    coordinator.begin(provenance, floor)
     finished = False
     try:
         if not coordinator.finished:
@@ -166,13 +169,14 @@ def _confirm(session: Session, preparation: Preparation, coordinator: Coordinato
     return confirmation.finished
 
 
-def _same_origin(folder: StudyFolder, now: dict[str, str]) -> dict[str, str]:
+def _same_origin(
+    folder: StudyFolder, events: Sequence[Event], now: dict[str, str]
+) -> dict[str, str]:
     """What the study was started with, where it was started before.
 
     Raises:
         InputError: data or features have changed since, so that scores no longer compare.
     """
-    events = read_journal(folder.journal)
     if not events:
         return now
     first = first_provenance(events)
@@ -185,10 +189,9 @@ def _same_origin(folder: StudyFolder, now: dict[str, str]) -> dict[str, str]:
     return first
 
 
-def _floor(folder: StudyFolder, study: Study, materials: Materials) -> dict[str, Any]:
+def _floor(events: Sequence[Event], study: Study, materials: Materials) -> dict[str, Any]:
     """What real images score, as it was found when the study was first begun."""
-    known = first_floor(read_journal(folder.journal))
-    return known or materials.reference.floor(study.evaluation.samples)._asdict()
+    return first_floor(events) or materials.reference.floor(study.evaluation.samples)._asdict()
 
 
 def _run_on_ray(

@@ -25,6 +25,7 @@ from tune_diffreg.diffusion import (
     sample,
     sampling_scheduler,
 )
+from tune_diffreg.diffusion.device import free_memory
 from tune_diffreg.evaluation import (
     Copies,
     FeatureExtractor,
@@ -137,7 +138,7 @@ def _on_any_gpu(extractor: FeatureExtractor) -> Iterator[None]:
         yield
     finally:
         extractor.to(torch.device("cpu"))  # trials may be sent to a machine that has none
-        torch.cuda.empty_cache()
+        free_memory()
 
 
 class Trial:

@@ -12,6 +12,7 @@ from pathlib import Path
 import optuna
 import pytest
 import torch
+from filelock import FileLock
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 from optuna.trial import FrozenTrial
 from playwright.sync_api import Browser, sync_playwright
@@ -26,6 +27,8 @@ DIGITS = ROOT / "search_spaces" / "digits.yaml"
 
 # A study of seconds: real in every part, small in each.
 TINY = [
+    "data.validation=160",
+    "data.test=160",
     "training.images=1280",
     "halving.first_rung=320",
     "halving.reduction_factor=2",
@@ -72,14 +75,33 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
+def ran_once(folders: pytest.TempPathFactory, name: str, *overrides: str) -> Path:
+    """The storage folder of a tiny study that ran to its end, `screen.txt` beside it.
+
+    Of all test processes one runs it; each has a copy, to do with as it likes.
+    """
+    own = folders.getbasetemp()
+    ran = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / f"ran-{name}"
+    with FileLock(f"{ran}.lock"):
+        if not (ran / "screen.txt").exists():
+            done = run_cli(*tiny_run(ran, *overrides))
+            assert done.returncode == 0, done.stdout + done.stderr
+            (ran / "screen.txt").write_text(done.stdout + done.stderr)
+    return shutil.copytree(ran, own / name)
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The storage folder of a tiny study that ran to its end."""
-    storage = tmp_path_factory.mktemp("finished")
-    done = run_cli(*tiny_run(storage))
-    assert done.returncode == 0, done.stdout + done.stderr
-    (storage / "screen.txt").write_text(done.stdout + done.stderr)
-    return storage
+    return ran_once(tmp_path_factory, "finished")
+
+
+@pytest.fixture(scope="session")
+def confirmed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same of a study with confirmation."""
+    return ran_once(
+        tmp_path_factory, "confirmed", "search.trials=5", "confirmation={finalists: 2, seeds: 2}"
+    )
 
 
 Command = Callable[..., tuple[int, str]]
@@ -101,16 +123,6 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
         return status, printed.out + printed.err
 
     return run
-
-
-@pytest.fixture(scope="session")
-def confirmed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The storage folder of a tiny study with confirmation that ran to its end."""
-    storage = tmp_path_factory.mktemp("confirmed")
-    done = run_cli(*tiny_run(storage, "search.trials=5", "confirmation={finalists: 2, seeds: 2}"))
-    assert done.returncode == 0, done.stdout + done.stderr
-    (storage / "screen.txt").write_text(done.stdout + done.stderr)
-    return storage
 
 
 @pytest.fixture(scope="session")

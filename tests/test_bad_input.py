@@ -39,7 +39,7 @@ def sentence(printed: str) -> str:
         ),
         ("search.space={optimizer.clip_norm: {choices: [a]}}", "must be a number"),
         ("search.space={}", "search.space is empty"),
-        ("data.train=2000", "the splits need 3,100 images"),
+        ("data.train=2000", "the splits need 2,320 images"),
         ("data.validation=1", "scores need 6 held-out images; there are 1"),
         ("search.warm_start=nowhere", "nowhere is neither the folder of a study"),
         ("nonsense", "write it as key=value"),

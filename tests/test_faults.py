@@ -76,66 +76,51 @@ def children(storage: Path) -> list[tuple[str, str]]:
     return sorted((t["trial_id"], t["trial_state"]) for t in tags if "trial_id" in t)
 
 
-def goes_on(storage: Path, before: dict[str, TrialRecord]) -> None:
-    """Resumes a study, and checks that it ends with all trials and with all that was known."""
-    done = run_cli("resume", "digits", "--storage", storage)
-    assert done.returncode == 0, done.stdout + done.stderr
-    after = records(storage)
-    assert len(after) == 4
-    assert all(record.ended for record in after.values())
+def held(before: dict[str, TrialRecord], after: dict[str, TrialRecord]) -> None:
+    """Whether all that was known before still is."""
     for trial_id, record in before.items():
         assert after[trial_id].reports[: len(record.reports)] == record.reports
         assert after[trial_id].values == record.values
-    assert children(storage) == [(r.id, r.state) for r in after.values()]
 
 
-def test_ctrl_c_stops_cleanly_and_resume_goes_on(tmp_path: Path) -> None:
-    running = start(tmp_path, *LONG)
-    wait_for(tmp_path, lambda events: reports(events) >= 1)
-    running.send_signal(signal.SIGINT)
-    screen, _ = running.communicate(timeout=60)
-    assert running.returncode == 130, screen
-    assert "Nothing is lost" in screen
-    assert f"tune-diffreg resume digits --storage {tmp_path}" in screen
-    assert "Traceback" not in screen
-    before = records(tmp_path)
-    assert any(not record.ended for record in before.values())
+@pytest.mark.timeout(600)
+def test_a_study_stopped_in_every_way_goes_on_each_time_and_loses_nothing(tmp_path: Path) -> None:
+    """Ctrl-C, Ctrl-C twice, SIGTERM and SIGKILL, one after the other."""
+    known: dict[str, TrialRecord] = {}
+    for ways in ((signal.SIGINT,), (signal.SIGINT, signal.SIGINT), (signal.SIGTERM,)):
+        so_far = reports(journal(tmp_path))
+        running = start(tmp_path, *LONG)
+        wait_for(tmp_path, lambda events, so_far=so_far: reports(events) > so_far)
+        for way in ways:
+            running.send_signal(way)
+            time.sleep(0.3)
+        screen, _ = running.communicate(timeout=60)
+        assert running.returncode == 130, screen
+        assert "Nothing is lost" in screen
+        assert f"tune-diffreg resume digits --storage {tmp_path}" in screen
+        assert "Traceback" not in screen
+        held(known, records(tmp_path))
+        known = records(tmp_path)
+    assert any(not record.ended for record in known.values())
 
-    goes_on(tmp_path, before)
-
-
-def test_a_second_ctrl_c_stops_at_once_and_sigterm_stops_cleanly(tmp_path: Path) -> None:
-    running = start(tmp_path, *LONG)
-    wait_for(tmp_path, lambda events: reports(events) >= 1)
-    running.send_signal(signal.SIGINT)
-    time.sleep(0.3)
-    running.send_signal(signal.SIGINT)
-    screen, _ = running.communicate(timeout=60)
-    assert running.returncode == 130, screen
-    assert "Nothing is lost" in screen
-    assert "Traceback" not in screen
-    before = records(tmp_path)
     so_far = reports(journal(tmp_path))
-
     running = start(tmp_path, *LONG)
     wait_for(tmp_path, lambda events: reports(events) > so_far)
-    running.terminate()
-    screen, _ = running.communicate(timeout=60)
-    assert running.returncode == 130, screen
-    assert "Nothing is lost" in screen
-    assert set(before) <= set(records(tmp_path))
-
-
-def test_a_driver_that_was_killed_is_gone_on_from(tmp_path: Path) -> None:
-    running = start(tmp_path, *LONG)
-    wait_for(tmp_path, lambda events: reports(events) >= 2)
     orphans = actors(running)
     running.kill()
     running.wait()
     # The driver's Ray notices its end by itself; until then its trials hold the cores.
     psutil.wait_procs(orphans, timeout=60)
-    before = records(tmp_path)
-    goes_on(tmp_path, before)
+    held(known, records(tmp_path))
+    known = records(tmp_path)
+
+    done = run_cli("resume", "digits", "--storage", tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    after = records(tmp_path)
+    assert len(after) == 4
+    assert all(record.ended for record in after.values())
+    held(known, after)
+    assert children(tmp_path) == [(r.id, r.state) for r in after.values()]
 
 
 def test_a_trial_goes_on_when_its_process_is_killed(tmp_path: Path) -> None:

@@ -36,8 +36,9 @@ def on_ray(actors: int, trials: int, pause: float, scratch: Path) -> dict[str, A
     """
     import ray
 
-    from tune_diffreg.search import actor, controller
-    from tune_diffreg.search.controller import Session
+    from tune_diffreg.search import actor, on_ray
+    from tune_diffreg.search.controller import run_search
+    from tune_diffreg.search.preparation import prepare
 
     study = scale_study(trials, f"search.concurrent={actors}")
     names = (study.objective.metric, *_others(study))
@@ -49,14 +50,14 @@ def on_ray(actors: int, trials: int, pause: float, scratch: Path) -> dict[str, A
 
     # A Ray that believes in as many cores as there are to be actors.
     ray.init = partial(ray.init, num_cpus=actors, object_store_memory=_STORE_BYTES)
-    controller.trial_slots = lambda *_: lambda: actors  # type: ignore[attr-defined]
+    on_ray.trial_slots = lambda *_: lambda: actors  # type: ignore[attr-defined]
     folder = StudyFolder(scratch, study.name)
     folder.create(study)
-    preparation = controller.prepare(study)
+    preparation = prepare(study)
     display = open_display(study, {}, Console(file=io.StringIO()))
     with Observer(study, folder, [], study_delivery(study, folder).spool.waiting) as observer:
         watch = _Watch(actors, trials, (display, observer))
-        controller.run_search(Session(study, folder, Patience(0.0)), preparation, watch)
+        run_search(on_ray.Session(study, folder, Patience(0.0)), preparation, watch)
     return watch.measured()
 
 

@@ -16,7 +16,7 @@ from mlflow.entities import Run
 
 from tests.conftest import DIGITS, TINY, Command, optuna_trials, run_cli, tiny_run, tiny_study
 from tune_diffreg.results import StudyFolder, open_study, read_journal, replay
-from tune_diffreg.search.controller import prepare
+from tune_diffreg.search.preparation import prepare
 from tune_diffreg.study import scores
 from tune_diffreg.tracking import local_uri
 

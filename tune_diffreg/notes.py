@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tune_diffreg.search.controller import Preparation
+from tune_diffreg.search.preparation import Preparation
 from tune_diffreg.study import Study
 from tune_diffreg.words import duration
 

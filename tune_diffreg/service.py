@@ -30,9 +30,11 @@ from tune_diffreg.search.cluster import (
     concurrent_trials_here,
     ray_cluster,
 )
-from tune_diffreg.search.controller import Preparation, Session, prepare, run_search
+from tune_diffreg.search.controller import run_search
 from tune_diffreg.search.coordinator import Listener
 from tune_diffreg.search.cost import measure
+from tune_diffreg.search.on_ray import Session
+from tune_diffreg.search.preparation import Preparation, prepare
 from tune_diffreg.search.warm_start import check_warm_start
 from tune_diffreg.study import Study
 from tune_diffreg.syncing import deliver_rest

@@ -24,6 +24,8 @@ NAME = "digits"
 
 # Seconds of training in all, and yet every decision: pausing, promoting, pruning, a control.
 SMALL = (
+    "data.validation=160",
+    "data.test=160",
     "training.images=2560",
     "halving.first_rung=640",
     "halving.reduction_factor=2",

@@ -9,7 +9,7 @@ from tests.conftest import tiny_study
 from tests.production.test_handing_over import found
 from tune_diffreg.results import trained, versions
 from tune_diffreg.results.provenance import commit_of, study_sha256
-from tune_diffreg.search.controller import prepare
+from tune_diffreg.search.preparation import prepare
 
 
 def test_a_study_is_known_by_every_setting() -> None:

@@ -11,7 +11,7 @@ import torch
 from tests.conftest import tiny_study
 from tune_diffreg.evaluation.digits_cnn import DigitsFeatures
 from tune_diffreg.notes import data_notes
-from tune_diffreg.search.controller import prepare
+from tune_diffreg.search.preparation import prepare
 from tune_diffreg.search.trial import load_materials
 
 

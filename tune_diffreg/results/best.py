@@ -26,9 +26,9 @@ from tune_diffreg.study import (
     parse_overrides,
     read_yaml,
 )
+from tune_diffreg.study.search import Resources
 from tune_diffreg.study.settings import Name, Settings
 from tune_diffreg.study.space import require_setting
-from tune_diffreg.study.study import Resources
 
 _OF_THE_STUDY = ("study_sha256", "search_seed")
 """What of its provenance stays true of a configuration that is trained elsewhere."""

@@ -2,9 +2,10 @@
 
 from tune_diffreg.study.file import parse_overrides, read_study, read_yaml
 from tune_diffreg.study.objective import Bound, Objective
+from tune_diffreg.study.search import Confirmation, Halving, Resources, Search
 from tune_diffreg.study.sections import Data, Evaluation, Extractor, Model, TrialConfig
 from tune_diffreg.study.space import Distribution, override
-from tune_diffreg.study.study import Confirmation, Halving, Resources, Search, Study
+from tune_diffreg.study.study import Study
 from tune_diffreg.study.training import (
     Augmentation,
     Diffusion,

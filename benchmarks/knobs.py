@@ -58,11 +58,13 @@ KNOBS: dict[str, dict[str, Any]] = {
     "mirror images": {"augmentation.horizontal_flip": 0.5},
     "mirror images, told": {"augmentation.horizontal_flip": 0.5, "augmentation.conditional": True},
     "colour 0.1": {"augmentation.color_jitter": 0.1},
+    "warm-up over 6,000 images": {"optimizer.warmup": 6_000},
     "min-SNR weights": {"diffusion.loss_weighting": "min_snr"},
     "v prediction": {"diffusion.prediction_type": "v_prediction"},
     "linear schedule": {"diffusion.schedule.name": "linear"},
     "sigmoid schedule": {"diffusion.schedule.name": "sigmoid"},
     "hybrid schedule": {"diffusion.schedule.name": "hybrid"},
+    "log-SNR shifted by -1": {"diffusion.schedule.shift": -1.0},
 }
 
 

@@ -59,7 +59,10 @@ chmod 700 ~/.ray
 chmod 600 "$token"
 case $storage in
 *BUCKET* | *SERVER*) leave "$storage is not a storage of yours yet; change it in cluster.yaml" ;;
-nfs://*) mount_folder "${storage#nfs://}" && shared=$mounted ;;
+nfs://*)
+    mount_folder "${storage#nfs://}"
+    shared=$mounted
+    ;;
 *) shared=$storage ;;
 esac
 install_ourselves

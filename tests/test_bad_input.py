@@ -203,7 +203,7 @@ def test_an_export_before_any_trial_is_complete(command: Command, tmp_path: Path
     output = tmp_path / "best"
     status, printed = command("export", "digits", "--output", output, "--storage", tmp_path)
     assert status == 2
-    assert "nothing to export" in sentence(printed)
+    assert "has no trial of full length yet" in sentence(printed)
     assert not output.exists()
 
 

@@ -119,6 +119,7 @@ def pipeline(tmp_path: Path) -> Callable[..., str]:
     ("arguments", "asked", "sentence"),
     [
         ({}, ["--steps", "5000"], "has 1,000 timesteps"),
+        ({}, ["--steps", "61"], "--steps 61: cannot be spread over 1,000 timesteps"),
         ({"num_class_embeds": 10}, [], "its U-Net wants to be told a class"),
         ({"out_channels": 2}, [], "returns 2 channels for 1"),
         ({"sample_size": None}, [], "does not say how large images are"),
@@ -188,6 +189,14 @@ def test_a_table_says_what_was_held_against_what(command: Command) -> None:
         (
             ["folder", "--against", "folder", "--train", "color.npz", "--features", "pixels"],
             "--train: the images are 3x8x8, but the real ones are 1x8x8",
+        ),
+        (
+            ["folder", "--against", str(DIGITS), "--train", "color.npz"],
+            "--train: the images are 3x8x8, but the real ones are 1x8x8",
+        ),
+        (
+            ["folder", "--against", "folder", "--size", "100000", "--features", "pixels"],
+            "300 images of 100000 x 100000 take 9,000.0 GB, more than the",
         ),
     ],
 )

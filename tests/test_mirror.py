@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
-import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import boto3
+import psutil
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -23,9 +27,24 @@ from tune_diffreg import lease, mirror
 from tune_diffreg.elsewhere import Elsewhere
 from tune_diffreg.errors import InputError
 from tune_diffreg.files import write_atomically
-from tune_diffreg.mirror import Mirror, fetch, mirror_of, publish_growth, storage_at, withdraw
+from tune_diffreg.mirror import (
+    Mirror,
+    fetch,
+    mirror_of,
+    publish_growth,
+    shed,
+    storage_at,
+    withdraw,
+)  # fmt: skip
 from tune_diffreg.observation import Observer, observer, read_status
-from tune_diffreg.results import StudyFolder, list_studies, open_study
+from tune_diffreg.results import StudyFolder, list_studies, open_study, read_journal
+from tune_diffreg.results.journal import cut_torn_line
+from tune_diffreg.search.checkpoint import (
+    LATEST,
+    load_checkpoint,
+    remove_leftovers,
+    save_checkpoint,
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +60,32 @@ def server() -> Iterator[str]:
 @pytest.fixture
 def address(server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
     """A storage that is new."""
+    return new_storage(server, monkeypatch, tmp_path)
+
+
+@pytest.fixture
+def silenced(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[tuple[str, psutil.Process]]:
+    """The same, and the process that answers for it, which can be stopped from doing so."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", str(port)]
+    process = psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 60
+    while True:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+            break
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    try:
+        yield new_storage(f"127.0.0.1:{port}", monkeypatch, tmp_path), process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def new_storage(server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
@@ -180,6 +225,93 @@ def test_a_machine_that_finds_another_in_its_place_writes_no_more(address: str) 
     assert lease.read_lease(Elsewhere(address), "digits/.lease")["holder"] == "other 1"
 
 
+@pytest.mark.usefixtures("hasty")
+def test_what_another_machine_did_until_it_let_go_is_known_to_the_next(
+    address: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The next may have read the journal long before, and its data since."""
+    study = tiny_study()
+    one = StudyFolder(storage_at(address), "digits")
+    two = StudyFolder(on_another_machine(address, monkeypatch, tmp_path / "two"), "digits")
+    with one.begun(study):
+        one.journal.write_bytes(b"first\n")
+        publish_growth(one.journal)
+        two.refresh()
+        one.journal.write_bytes(b"first\nsecond\n")
+        one.log.write_bytes(b"said\nand tor")
+        publish_growth(one.journal)
+        publish_growth(one.log)
+        write_atomically(one.summary, "{}")
+    with two.begun(study):
+        assert two.journal.read_bytes() == b"first\nsecond\n"
+        assert two.summary.read_text() == "{}"
+        assert two.is_held_here()
+        assert cut_torn_line(two.log) == 5
+        for file, line in ((two.journal, b"third\n"), (two.log, b"again\n")):
+            with file.open("ab") as end:
+                end.write(line)
+            publish_growth(file)
+    three = StudyFolder(on_another_machine(address, monkeypatch, tmp_path / "three"), "digits")
+    with three.begun(study):
+        assert three.journal.read_bytes() == b"first\nsecond\nthird\n"
+        assert three.log.read_bytes() == b"said\nagain\n"
+
+
+def test_a_copy_that_is_no_growth_of_what_was_published_is_not_published(
+    address: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    storage = storage_at(address)
+    path = storage / "study" / "journal.jsonl"
+    path.parent.mkdir()
+    path.write_bytes(b"first\n")
+    publish_growth(path)
+    other = on_another_machine(address, monkeypatch, tmp_path / "other") / "study" / path.name
+    other.parent.mkdir()
+    for stale in (b"another\n", b""):
+        other.write_bytes(stale)
+        with pytest.raises(OSError, match="another machine has gone on"):
+            publish_growth(other)
+
+
+@pytest.mark.usefixtures("hasty")
+def test_of_two_studies_of_one_name_one_begins(
+    address: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Neither knew of the other when it looked."""
+    one = StudyFolder(storage_at(address), "digits")
+    two = StudyFolder(on_another_machine(address, monkeypatch, tmp_path / "two"), "digits")
+    with one.begun(tiny_study()):
+        pass
+    other = tiny_study("search.seed=1")
+    with pytest.raises(InputError, match="made from another file"), two.begun(other):
+        pass
+    assert open_study(one.storage, "digits").read_study() == tiny_study()
+
+
+def test_what_a_machine_kept_of_old_trials_is_shed_and_fetched_again(address: str) -> None:
+    storage = storage_at(address)
+    folder = StudyFolder(storage, "digits")
+    for trial in ("t0000", "t0001"):
+        folder.trial(trial).mkdir(parents=True)
+        save_checkpoint(folder.trial(trial), {"step": trial})
+    old = folder.trial("t0000") / LATEST
+    os.utime(old, (1e9, 1e9))
+    shed(folder.root / "trials")
+    assert [p.parent.name for p in storage.rglob(LATEST)] == ["t0001"]
+    assert load_checkpoint(folder.trial("t0000")) == {"step": "t0000"}
+    shutil.rmtree(folder.root / "trials")  # of a machine that a killed driver did not see
+    remove_leftovers(folder.root, {"t0000"})
+    trials = folder.root / "trials"
+    assert found(storage).found(trials, LATEST) == [folder.trial("t0001") / LATEST]
+
+
+def test_a_folder_keeps_what_is_old(tmp_path: Path) -> None:
+    (tmp_path / "old").touch()
+    os.utime(tmp_path / "old", (1e9, 1e9))
+    shed(tmp_path)
+    assert (tmp_path / "old").exists()
+
+
 @pytest.fixture
 def cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """A lease is not renewed any more once it was taken, and lapses after two seconds."""
@@ -314,30 +446,48 @@ def test_a_storage_that_cannot_be_reached_is_one_sentence(
             assert "key:secret" not in printed
 
 
+def test_a_bucket_that_is_not_there(address: str, command: Command) -> None:
+    status, printed = command("list", "--storage", address.replace("bucket/", "bukket/"))
+    assert (status, printed.count("\n")) == (2, 1)
+    assert "there is no bucket" in printed
+
+
 @pytest.mark.slow
-def test_a_study_begun_here_is_gone_on_with_elsewhere(
-    address: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.timeout(600)
+def test_a_study_whose_storage_went_silent_is_gone_on_with_elsewhere(
+    silenced: tuple[str, psutil.Process], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    running = start(address, *LONG)
+    address, server = silenced
+    running = start(address, *LONG, "resources.storage_seconds=5")
     here = storage_at(address)
     wait_for(here, lambda events: reports(events) >= 2)
-    running.send_signal(signal.SIGINT)
-    screen, _ = running.communicate(timeout=60)
+    server.suspend()
+    screen, _ = running.communicate(timeout=200)
+    server.resume()
     assert running.returncode == 130, screen
+    assert "The storage could not be written for" in screen
     assert f"--storage '{address}'" in screen
-    journal = open_study(here, "digits").journal.read_bytes()
+    assert "Traceback" not in screen
     shutil.rmtree(tmp_path / "cache")  # what this machine had is lost
 
     there = on_another_machine(address, monkeypatch, tmp_path / "other")
     folder = open_study(there, "digits")
-    assert folder.journal.read_bytes() == journal
+    journal = folder.journal.read_bytes()
+    assert reports(read_journal(folder.journal)) >= 2
     done = run_cli("resume", "digits", "--storage", address)
     assert done.returncode == 0, done.stdout + done.stderr
     assert folder.journal.read_bytes().startswith(journal)
     assert {record.state for record in records(there).values()} <= {"complete", "pruned"}
+
+    third = on_another_machine(address, monkeypatch, tmp_path / "third")
     done = run_cli("export", "digits", "--storage", address, "--output", tmp_path / "best")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "best" / "pipeline").is_dir()
+    assert run_cli("report", "digits", "--storage", address).returncode == 0
+    assert (third / "digits" / "real.png").exists()
+    said = run_cli("logs", "digits", "--storage", address).stdout
+    assert said.count("a session begins") == 2
+    assert not found(third).found(third / "digits" / "trials", "checkpoint.pt")
 
 
 def is_seen(folder: StudyFolder) -> bool:

@@ -11,9 +11,11 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
-from tune_diffreg.study import Distribution, Study
+from pydantic import BaseModel, TypeAdapter
+
+from tune_diffreg.study import Study
 
 TARGET = Path(__file__).parent.parent / "docs" / "study-file.md"
 
@@ -35,43 +37,49 @@ Schema = dict[str, Any]
 
 def reference() -> str:
     """The whole page."""
-    schema = Study.model_json_schema()
-    tables = [_table(path, inner) for path, inner in _sections("", schema, schema["$defs"])]
-    tables.append(_table("search.space.PATH", Distribution.model_json_schema()))
+    tables = [_table(path or "Top level", model) for path, model in _sections("", Study)]
     return "\n".join([HEAD, *tables])
 
 
-def _sections(path: str, schema: Schema, known: Schema) -> Iterator[tuple[str, Schema]]:
-    yield path or "Top level", schema
-    for name, field in schema["properties"].items():
-        inner = _reference(field)
-        if inner is not None:
-            yield from _sections(f"{path}.{name}".lstrip("."), known[inner], known)
+def _sections(path: str, model: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
+    yield path, model
+    for name, field in model.model_fields.items():
+        named = ".NAME" if get_origin(field.annotation) is dict else ""
+        for option in (field.annotation, *get_args(field.annotation)):
+            if isinstance(option, type) and issubclass(option, BaseModel):
+                yield from _sections(f"{path}.{name}{named}".lstrip("."), option)
 
 
-def _table(title: str, schema: Schema) -> str:
+def _table(title: str, model: type[BaseModel]) -> str:
     rows = [f"## {title}", "", "| key | is | default | meaning |", "|---|---|---|---|"]
+    schema = model.model_json_schema()
     required = schema.get("required", [])
     for name, field in schema["properties"].items():
-        if _reference(field) is None:
-            default = (
-                "required" if name in required else f"`{json.dumps(field.get('default', {}))}`"
-            )
+        if not _is_section(field):
+            default = "required" if name in required else _default(model, name)
             rows.append(f"| `{name}` | {_kind(field)} | {default} | {field['description']} |")
     return "\n".join(rows) + "\n"
 
 
-def _reference(field: Schema) -> str | None:
-    """The name of the section that a field is, if it is one."""
-    for option in (field, *field.get("anyOf", ())):
-        if "$ref" in option:
-            return str(option["$ref"].rpartition("/")[2])
-    return None
+def _default(model: type[BaseModel], name: str) -> str:
+    """As it stands in a file; that of a whole section is in the section's table."""
+    value = model.model_fields[name].get_default(call_default_factory=True)
+    if isinstance(value, BaseModel):
+        return "as below"
+    plain = TypeAdapter(Any).dump_python(value, mode="json", exclude_none=True)
+    return f"`{json.dumps(plain)}`"
+
+
+def _is_section(field: Schema) -> bool:
+    """Whether there is nothing to say of a field but what its own table says."""
+    return "description" not in field
 
 
 def _kind(field: Schema) -> str:
     if "anyOf" in field:
         return " or ".join(_kind(option) for option in field["anyOf"])
+    if "$ref" in field:
+        return "section"
     if "enum" in field:
         return ", ".join(f"`{choice}`" for choice in field["enum"])
     if field.get("type") == "array":

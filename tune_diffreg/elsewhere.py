@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pyarrow.fs import FileInfo, FileSystem
 
 _TRIES, _PAUSE_SECONDS = 3, 1.0
+_BUCKETS = ("s3://", "gs://")
 
 T = TypeVar("T")
 May = Callable[[], None]
@@ -43,6 +44,9 @@ class Elsewhere:
                     f"--storage {self.address}: names no bucket or folder; write it as "
                     "s3://bucket/folder"
                 )
+            bucket = root.split("/")[0]
+            if self.address.startswith(_BUCKETS) and not _is_there(files, bucket):
+                raise InputError(f"--storage {self.address}: there is no bucket {bucket}")
             files.get_file_info(root)
         except (OSError, ValueError, ImportError) as error:
             reason = str(error).strip().splitlines()[0]
@@ -83,15 +87,22 @@ class Elsewhere:
 
         _patiently(remove, may)
 
-    def list(self, folder: str) -> list[FileInfo]:
-        """What is in a folder, which need not be there."""
+    def list(self, folder: str, recursive: bool = False) -> list[FileInfo]:
+        """What is in a folder, which need not be there, and with `recursive` in those in it."""
         from pyarrow.fs import FileSelector
 
-        selector = FileSelector(self._there(folder).rstrip("/"), allow_not_found=True)
+        root = self._there(folder).rstrip("/")
+        selector = FileSelector(root, allow_not_found=True, recursive=recursive)
         return list(_patiently(lambda: self.files()[0].get_file_info(selector)))
 
     def _there(self, path: str) -> str:
         return f"{self.files()[1]}/{path}"
+
+
+def _is_there(files: FileSystem, path: str) -> bool:
+    from pyarrow.fs import FileType
+
+    return bool(files.get_file_info(path).type != FileType.NotFound)
 
 
 @lru_cache

@@ -12,12 +12,14 @@ from pydantic import ValidationError
 from tune_diffreg.data import load_splits
 from tune_diffreg.data.any_set import generated_set, real_set
 from tune_diffreg.data.image_folder import Progress
-from tune_diffreg.diffusion.pipeline import Pipeline
+from tune_diffreg.diffusion.pipeline import OwnPipeline, Pipeline
 from tune_diffreg.errors import InputError, explain
 from tune_diffreg.evaluation import Measured, Reference, distinct, load_extractor
 from tune_diffreg.files import user_path
 from tune_diffreg.images import Images
+from tune_diffreg.production.export import PIPELINE
 from tune_diffreg.results import Best, read_best
+from tune_diffreg.search.trial import MODEL
 from tune_diffreg.study import Evaluation, TrialConfig, read_study
 
 _STUDY = (".yaml", ".yml")
@@ -68,7 +70,7 @@ def judge(
     evaluation = _evaluation(request, config)
     real, train = _real(request, config, progress)
     shape = (int(real.shape[1]), int(real.shape[2]), int(real.shape[3]))
-    generated = _generated(request, evaluation, shape, progress)
+    generated = _generated(request, best, evaluation, shape, progress)
     if len(generated) > 1 and len(distinct(generated)) == 1:  # a trial that does so is a finding
         raise InputError(f"{request.images}: all {len(generated):,} images are equal")
     extractor = load_extractor(evaluation)
@@ -136,9 +138,11 @@ def _real(
         train = real_set(request.train, request.size, progress)
     if config is not None:
         splits = load_splits(config.data, config.model, progress)
-        return getattr(splits, request.split), splits.train if train is None else train
-    assert request.against is not None
-    real = real_set(request.against, request.size, progress)
+        real = getattr(splits, request.split)
+        train = splits.train if train is None else train
+    else:
+        assert request.against is not None
+        real = real_set(request.against, request.size, progress)
     if train is not None and train.shape[1:] != real.shape[1:]:
         found, needed = ("x".join(map(str, images.shape[1:])) for images in (train, real))
         raise InputError(f"--train: the images are {found}, but the real ones are {needed}; --size")
@@ -146,13 +150,18 @@ def _real(
 
 
 def _generated(
-    request: Request, evaluation: Evaluation, shape: tuple[int, int, int], progress: Progress | None
+    request: Request,
+    best: Best | None,
+    evaluation: Evaluation,
+    shape: tuple[int, int, int],
+    progress: Progress | None,
 ) -> torch.Tensor:
     path = user_path(request.images)
-    folder = path / "pipeline" if (path / "pipeline").is_dir() else path
-    if (folder / "model_index.json").is_file():
+    folder = path / PIPELINE if (path / PIPELINE).is_dir() else path
+    if best is not None or (folder / "model_index.json").is_file():
         count = request.samples or evaluation.samples
-        pipeline = Pipeline(folder)
+        own = best.config if best is not None and best.config.model.factory else None
+        pipeline = Pipeline(folder) if own is None else OwnPipeline(own, folder / MODEL)
         if pipeline.shape != shape:
             given, needed = ("x".join(map(str, size)) for size in (pipeline.shape, shape))
             raise InputError(

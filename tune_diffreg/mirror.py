@@ -6,11 +6,13 @@ is appended to piece by piece, so that all that is known outlives the machine.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -98,6 +100,20 @@ def withdraw(path: Path) -> None:
         mirror.withdraw(path)
 
 
+def shed(folder: Path, seconds: float = 600.0) -> None:
+    """Removes from a local copy what is in a folder and nobody here has written for a while.
+
+    It has been published, and is fetched again where somebody asks for it.
+    """
+    if mirror_of(folder) is None:
+        return
+    oldest = time.time() - seconds
+    for path in folder.rglob("*"):
+        with suppress(OSError):  # another process may have removed it
+            if path.is_file() and path.stat().st_mtime < oldest:
+                path.unlink()
+
+
 class Mirror:
     """One storage elsewhere and its local copy.
 
@@ -142,8 +158,7 @@ class Mirror:
 
     def publish_growth(self, path: Path) -> None:
         if path not in self._published:
-            content, pieces = self._grown(path)
-            self._published[path] = (len(content), len(pieces))
+            self._published[path] = self._require_growth(path)
         begin, count = self._published[path]
         whole = count >= _MOST_PIECES
         with path.open("rb") as file:
@@ -160,10 +175,17 @@ class Mirror:
 
     def fetch_growth(self, path: Path) -> None:
         """What has been published of it, unless the copy holds all of that and more."""
-        content, _ = self._grown(path)
+        content, pieces = self._grown(path)
         here = path.read_bytes() if path.exists() else b""
         if not here.startswith(content):
             _replace(path, content)
+        self._published[path] = len(content), len(pieces)
+
+    def found(self, folder: Path, name: str) -> list[Path]:
+        """Files of that name anywhere below a folder, as the copy would have them."""
+        below = self._storage.list(self._there(folder), recursive=True)
+        root = self.files()[1]
+        return [self._copy / i.path[len(root) + 1 :] for i in below if i.base_name == name]
 
     def names(self) -> list[str]:
         """Of the folders at the top, whoever made them."""
@@ -193,6 +215,20 @@ class Mirror:
     def holder(self, folder: Path) -> str | None:
         """Machine and process that run the study of this folder now, with a space between."""
         return holder(self._storage, self._there(folder / _LEASE))
+
+    def _require_growth(self, path: Path) -> tuple[int, int]:
+        """How much of a file has been published, in how many pieces, before this process did.
+
+        Raises:
+            OSError: the copy is no growth of that, but of something else.
+        """
+        content, pieces = self._grown(path)
+        here = path.read_bytes()
+        if here.startswith(content):
+            return len(content), len(pieces)
+        if content.startswith(here) and b"\n" not in content[len(here) :]:
+            return 0, _MOST_PIECES  # a torn last line was cut off here: all is published anew
+        raise OSError(errno.ESTALE, "another machine has gone on with this study")
 
     def _grown(self, path: Path) -> tuple[bytes, list[int]]:
         content, pieces = b"", self._pieces(path)

@@ -65,12 +65,12 @@ def run_study(study: Study, storage: Path, console: Console, address: str | None
 
 def _run(study: Study, folder: StudyFolder, console: Console, address: str | None) -> int:
     folder.refresh()
+    folder.require_same(study)
     check_cluster(study, address)
     if not folder.journal.exists():  # a search that has begun knows it already
         check_warm_start(study)
     preparation = prepare_with_progress(study, console, folder.references)
-    folder.create(study)
-    with folder.lock():
+    with folder.begun(study):
         log_to(folder.log, study.name)
         events = read_journal(folder.journal) if folder.journal.exists() else []
         records, runs = replay(events), repetitions(events)
@@ -91,7 +91,7 @@ def _run(study: Study, folder: StudyFolder, console: Console, address: str | Non
                 observer.state = summary["state"]
             patience(lambda: write_report(folder))
         except (KeyboardInterrupt, StorageLost):
-            summary = read_state(folder) | {"state": "interrupted"}
+            summary = read_state(folder, running=False) | {"state": "interrupted"}
         finally:
             outcome = _delivered(follower, folder, summary)
     later = f"{program()} sync {study.name}{storage_option(folder.storage)}"

@@ -99,6 +99,12 @@ def test_a_storage_that_cannot_be_stops_the_node(node: Node, storage: str, reaso
     assert "Traceback" not in done.stderr
 
 
+def test_a_folder_that_cannot_be_mounted_stops_the_node(node: Node, home: Path) -> None:
+    """Or its studies would lie on this machine alone, and go with it."""
+    assert node("nfs://server/exports/studies", FAILING="mount").returncode == 32
+    assert not (home / ".tune-diffreg").exists()
+
+
 def test_no_token_no_node(node: Node, home: Path) -> None:
     (home / ".ray" / "auth_token").write_text("")
     done = node("s3://bucket")

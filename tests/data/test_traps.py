@@ -147,7 +147,7 @@ def test_an_archive_that_unpacks_to_more_than_memory_holds_is_not_unpacked(
     assert Path(source).stat().st_size < len(black) / 500
     monkeypatch.setattr(arrays, "_SHARE", 1e-9)
     tracemalloc.start()
-    with pytest.raises(InputError, match=r"holds 0.1 GB of images, more than the 0.0 GB"):
+    with pytest.raises(InputError, match=r"its images take 0.1 GB, more than the 0.0 GB"):
         real_set(source, None)
     assert tracemalloc.get_traced_memory()[1] < 10_000_000
     tracemalloc.stop()

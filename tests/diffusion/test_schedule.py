@@ -17,6 +17,7 @@ SCHEDULES = [
     Schedule(name="cosine"),
     Schedule(name="sigmoid"),
     Schedule(name="hybrid", blend=0.3),
+    Schedule(name="cosine", shift=-1.5),
 ]
 EVERY = pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda s: s.name)
 
@@ -27,6 +28,9 @@ def sigmoid(x: float) -> float:
 
 def by_formula(schedule: Schedule, t: int) -> float:
     """alphas_cumprod after t of T steps, written out with `math` alone."""
+    if schedule.shift:
+        alpha = by_formula(schedule.model_copy(update={"shift": 0.0}), t)
+        return sigmoid(math.log(alpha / (1 - alpha)) + schedule.shift)
     if schedule.name == "linear":
         return math.prod(1 - (1e-4 + (0.02 - 1e-4) * i / (T - 1)) for i in range(t))
     if schedule.name == "cosine":
@@ -62,6 +66,13 @@ def test_diffusers_schedulers_take_the_betas_and_give_the_same_alphas(schedule: 
 @EVERY
 def test_noise_only_grows(schedule: Schedule) -> None:
     assert (alphas_cumprod(schedule, T).diff() < 0).all()
+
+
+def test_a_shift_below_zero_is_more_noise() -> None:
+    plain, shifted = (
+        alphas_cumprod(Schedule(name="cosine", shift=shift), T) for shift in (0.0, -1.5)
+    )
+    assert (shifted[:-1] < plain[:-1]).all()
 
 
 def test_hybrid_ends_at_linear_and_at_cosine() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 import torch
 import yaml
 
-from tests.conftest import tiny_study
+from tests.conftest import Command, tiny_study
 from tests.diffusion.test_model import SOURCE
 from tune_diffreg.diffusion import latents, sample, sampling_scheduler
 from tune_diffreg.diffusion.model import build_model, predict
@@ -23,8 +24,8 @@ from tune_diffreg.results import RungReport, TrialRecord
 from tune_diffreg.results.best_config import best_config
 
 
-def test_a_model_of_ones_own_makes_an_image_a_seed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_model_of_ones_own_makes_an_image_a_seed_and_is_scored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command
 ) -> None:
     (tmp_path / "own_models.py").write_text(SOURCE)
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -45,3 +46,15 @@ def test_a_model_of_ones_own_makes_an_image_a_seed(
     expected = sample(partial(predict, network), scheduler, noise, study.evaluation.steps)
     assert made.shape == (2, 8, 8, 1)
     assert np.array_equal((made * 255).round().astype(np.uint8)[..., 0], expected[:, 0].numpy())
+
+    status, printed = command("evaluate", tmp_path, "--samples", "20", "--json")
+    assert status == 2
+    assert "--trust" in printed
+    status, printed = command("evaluate", tmp_path, "--samples", "20", "--json", "--trust")
+    assert status == 0, printed
+    assert json.loads(printed)["images"] == 20
+    weights = tmp_path / PIPELINE / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+    status, printed = command("evaluate", tmp_path, "--samples", "20", "--trust")
+    assert (status, printed.count("\n")) == (2, 1), printed
+    assert "model.safetensors: cannot be used" in printed

@@ -106,9 +106,6 @@ def test_an_interrupted_study_in_which_nothing_is_feasible(tmp_path: Path) -> No
     [
         ("trials/{best}/model.safetensors", b"\x08", "model.safetensors: cannot be used"),
         ("trials/{best}/model.safetensors", None, "model.safetensors: cannot be used"),
-        ("best.yaml", b"schema: 1", "is not a best.yaml that can be used"),
-        ("best.yaml", b"\xff\xfe", "best.yaml"),
-        ("best.yaml", None, "nothing to export"),
         ("journal.jsonl", None, "journal.jsonl"),
         ("journal.jsonl", b"no event\n" * 3, "journal is damaged"),
         ("study.yaml", b"\xff", "study.yaml"),
@@ -133,6 +130,26 @@ def test_a_damaged_folder_is_refused(
     assert printed.count("\n") == 1
     assert not (tmp_path / "out").exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["digits"]
+
+
+def test_what_is_exported_follows_the_journal(
+    finished: Path, tmp_path: Path, command: Command
+) -> None:
+    """A study that was killed has not written its results, or those of an earlier session."""
+    for left in (None, b"schema: 1"):
+        storage = tmp_path / str(left)
+        shutil.copytree(finished / "digits", storage / "digits")
+        best = (storage / "digits" / "best.yaml").read_bytes()
+        (storage / "digits" / "best.yaml").unlink()
+        if left is not None:
+            (storage / "digits" / "best.yaml").write_bytes(left)
+        (storage / "digits" / "summary.json").unlink()
+        output = storage / "out"
+        status, printed = command("export", "digits", "--output", output, "--storage", storage)
+        assert status == 0, printed
+        assert (output / "best.yaml").read_bytes() == best
+        status, printed = command("compare", "digits", output, "--storage", storage)
+        assert (status, "differ" in printed) == (0, False), printed
 
 
 def test_weights_that_are_no_numbers_are_not_exported(

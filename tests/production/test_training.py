@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import cast
 
 import pandas as pd
 import psutil
@@ -22,7 +23,9 @@ from tune_diffreg.diffusion.batches import Walk
 from tune_diffreg.production.cautions import cautions
 from tune_diffreg.production.job import Job, scored_at
 from tune_diffreg.production.train import take_part
-from tune_diffreg.results import read_best
+from tune_diffreg.production.workers import _Followed
+from tune_diffreg.results import Best, Journal, read_best
+from tune_diffreg.results.journal import Event
 from tune_diffreg.tracking import local_uri
 
 # Nothing random but what all workers draw alike.
@@ -85,6 +88,18 @@ def test_parts_of_a_batch_are_together_the_whole() -> None:
         for part in parts
     ]
     assert torch.equal(torch.cat([one.labels() for one in drawn]), whole.labels())
+
+
+def test_news_begins_at_a_whole_line(tmp_path: Path) -> None:
+    """A disk that was full left half of one, and the next worker cuts it off."""
+    job = Job(cast(Best, None), tmp_path / "out", (1280,))
+    job.history.parent.mkdir(parents=True, exist_ok=True)
+    job.history.write_bytes(b'{"event": "session", "time": 1}\n{"event": "sco')
+    told: list[Event] = []
+    followed = _Followed(job, told.append)
+    Journal(job.history).append("failed", reason="why")
+    followed.look()
+    assert [event["event"] for event in told] == ["failed"]
 
 
 def test_scores_are_spread_over_the_training_and_the_last_is_its_end() -> None:

@@ -40,6 +40,22 @@ def read_npz(path: Path) -> np.ndarray:
         raise InputError(f"{path}: is not an .npz file that can be read ({reason})") from None
 
 
+def require_memory(needed: int, what: str, otherwise: str = "") -> None:
+    """Makes sure that an array of so many bytes can be made, and copied once.
+
+    Raises:
+        InputError: `what`, how much it is and how much there is, and `otherwise`.
+    """
+    import psutil
+
+    most = int(_SHARE * psutil.virtual_memory().available)
+    if needed > most:
+        raise InputError(
+            f"{what} {needed / 1e9:,.1f} GB, more than the {most / 1e9:,.1f} GB that there is "
+            f"memory for{otherwise}"
+        )
+
+
 def _member(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
     """Its name is compared, and never a path."""
     found = {m.filename.removesuffix(".npy"): m for m in archive.infolist()}
@@ -60,16 +76,10 @@ def _array(path: Path, file: IO[bytes], unpacked: int) -> np.ndarray:
     shape, by_columns, dtype = _HEADERS[version](file)
     if dtype != np.uint8:
         raise InputError(f"{path}: holds {dtype} {shape}; images are uint8")
-    import psutil
-
-    count, most = math.prod(shape), int(_SHARE * psutil.virtual_memory().available)
+    count = math.prod(shape)
     if count != unpacked - file.tell():
         raise ValueError(f"{shape} does not fit its {unpacked:,} bytes")
-    if count > most:
-        raise InputError(
-            f"{path}: holds {count / 1e9:,.1f} GB of images, more than the {most / 1e9:,.1f} GB "
-            "that there is memory for"
-        )
+    require_memory(count, f"{path}: its images take")
     pixels = np.empty(count, dtype=np.uint8)
     rest = memoryview(pixels.data)
     while rest and (read := file.readinto(rest)):  # type: ignore[attr-defined]  # has it

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import torch
 from torchvision.transforms.v2 import functional as F
 
+from tune_diffreg.data.arrays import require_memory
 from tune_diffreg.data.cache import cached, fingerprint
 from tune_diffreg.data.decoding import TooLarge, decoded, require_pixels
 from tune_diffreg.errors import InputError
@@ -36,7 +38,8 @@ def image_folder(
         cache: a file to keep them in; they are mapped from it and take no memory.
 
     Raises:
-        InputError: no folder, no images in it, or images that cannot be read, by name.
+        InputError: no folder, no images in it, more than memory holds, or images that cannot be
+            read, by name.
     """
     try:
         paths = image_paths(root)
@@ -52,6 +55,11 @@ def image_folder(
         except OSError:  # a link to nowhere, or to itself; reading names it
             key = ""
         return cached(cache, key, shape, reading)
+    require_memory(
+        math.prod(shape),
+        f"data.path: {root}: {len(paths):,} images of {size} x {size} take",
+        "; take smaller ones, or map them from a file (data.cache)",
+    )
     images = torch.empty(shape, dtype=torch.uint8)
     for index, image in enumerate(reading):
         images[index] = image

@@ -1,4 +1,4 @@
-"""Generates from a pipeline folder as diffusers writes it."""
+"""Generates from a pipeline folder as diffusers writes it, and from a model of one's own."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ from typing import Any
 
 import torch
 from diffusers import DDIMScheduler, UNet2DModel
+from safetensors.torch import load_model
 
-from tune_diffreg.diffusion.model import predict
+from tune_diffreg.diffusion.model import build_model, predict
 from tune_diffreg.diffusion.sampling import latents, sample, sampling_scheduler
+from tune_diffreg.diffusion.schedule import ddim_scheduler
 from tune_diffreg.errors import InputError
 from tune_diffreg.factory import in_a_line
+from tune_diffreg.study import TrialConfig
+from tune_diffreg.study.sections import spaced
 
 
 class Pipeline:
@@ -68,12 +72,17 @@ class Pipeline:
         """Images `(count, C, H, W) uint8`; image i starts from seed `first` + i.
 
         Raises:
-            InputError: it has fewer timesteps than steps are asked for, or fails.
+            InputError: so many steps do not fit into its timesteps, or it fails.
         """
         timesteps = self.scheduler.config.num_train_timesteps
         if steps > timesteps:
             raise InputError(
                 f"--steps {steps}: the pipeline {self._folder} has {timesteps:,} timesteps"
+            )
+        if not spaced(timesteps, steps):
+            raise InputError(
+                f"--steps {steps}: cannot be spread over {timesteps:,} timesteps by diffusers; "
+                "take one more or less"
             )
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.unet.to(device)
@@ -86,3 +95,40 @@ class Pipeline:
             raise InputError(
                 f"{self._folder}: generating images of {shape} fails: {in_a_line(error)}"
             ) from None
+
+
+class OwnPipeline:
+    """A model that a factory makes, for which diffusers has no pipeline.
+
+    Args:
+        config: names the factory, which is run.
+        weights: a safetensors file.
+
+    Raises:
+        InputError: the weights are missing, damaged, or of another model.
+    """
+
+    def __init__(self, config: TrialConfig, weights: Path) -> None:
+        self._config = config
+        self._model = build_model(config.model, config.training.seed).eval()
+        try:
+            load_model(self._model, weights)  # knows weights that share a tensor
+        except Exception as error:
+            raise InputError(f"{weights}: cannot be used ({in_a_line(error)})") from None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of an image, `(C, H, W)`."""
+        model = self._config.model
+        return model.in_channels, model.sample_size, model.sample_size
+
+    def generate(self, count: int, sampler: str, steps: int, first: int = 0) -> torch.Tensor:
+        """Images `(count, C, H, W) uint8`; image i starts from seed `first` + i."""
+        return self.denoise(latents(first, count, self.shape), sampler, steps)
+
+    def denoise(self, noise: torch.Tensor, sampler: str, steps: int) -> torch.Tensor:
+        """Images `(N, C, H, W) uint8` from noise of that shape."""
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._model.to(device)
+        scheduler = sampling_scheduler(sampler, ddim_scheduler(self._config.diffusion))
+        return sample(partial(predict, self._model), scheduler, noise.to(device), steps)

@@ -56,6 +56,8 @@ def sample(
     finished = []
     for batch in noise.split(batch_size):
         scheduler.set_timesteps(steps)  # and forgets the batch before
+        if (scheduler.timesteps < 0).any():  # the study file does not let them be
+            raise ValueError(f"{steps} steps end below the first timestep")
         images = _filled(batch, min(batch_size, len(noise))) * scheduler.init_noise_sigma
         for t in scheduler.timesteps:
             scaled = scheduler.scale_model_input(images, t)

@@ -136,7 +136,8 @@ def _distance(
     values = torch.linalg.eigvalsh(product)
     root_trace = values[values > _noise(values)].sqrt().sum()
     apart = (mean - reference.mean).square().sum()
-    return float(apart + reference.covariance.trace() + trace - 2 * root_trace)
+    distance = float(apart + reference.covariance.trace() + trace - 2 * root_trace)
+    return max(distance, 0.0)  # rounding takes that of equal statistics below it
 
 
 def _noise(values: torch.Tensor) -> torch.Tensor:

@@ -20,6 +20,7 @@ from tune_diffreg.jobs.package import (
     require_paths_of_cluster,
     shipped,
 )
+from tune_diffreg.secrets import plain_line
 from tune_diffreg.study import Study, read_study
 
 _AFTER_THE_KILL = 15.0
@@ -204,5 +205,5 @@ def _knows_nothing(answer: Answer) -> bool:
 def _not_begun(cluster: Cluster, job: StudyJob) -> dict[str, Any]:
     """A study that has a job and no folder: its driver reads the data, or could not."""
     state = "starting" if job.active else "failed"
-    reason = last_line(cluster.log(job.id))
+    reason = plain_line(last_line(cluster.log(job.id)))
     return {"study": job.study, "state": state, "reason": reason, "job": job.told()}

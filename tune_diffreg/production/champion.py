@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +9,9 @@ import numpy as np
 import pandas as pd
 import torch
 from diffusers import DDPMPipeline
-from safetensors.torch import load_model
 
-from tune_diffreg.diffusion import latents, sample, sampling_scheduler
-from tune_diffreg.diffusion.model import build_model, predict
-from tune_diffreg.diffusion.schedule import ddim_scheduler
+from tune_diffreg.diffusion import latents
+from tune_diffreg.diffusion.pipeline import OwnPipeline
 from tune_diffreg.production.export import PIPELINE
 from tune_diffreg.results import read_best
 from tune_diffreg.search.trial import MODEL
@@ -54,21 +51,15 @@ class _Unet:
 
 
 class _Own:
-    """A model that a factory makes, for which diffusers has no pipeline; as the search does it."""
+    """A model that a factory makes; as the search does it."""
 
     def __init__(self, export: Path, config: TrialConfig) -> None:
-        self._config = config
-        self._model = build_model(config.model, config.training.seed).eval()
-        load_model(self._model, export / PIPELINE / MODEL)  # knows weights that share a tensor
+        self._sampler = config.evaluation.sampler
+        self._pipeline = OwnPipeline(config, export / PIPELINE / MODEL)
 
     def __call__(self, seeds: list[int], steps: int) -> np.ndarray:
-        model = self._config.model
-        shape = (model.in_channels, model.sample_size, model.sample_size)
-        noise = torch.cat([latents(seed, 1, shape) for seed in seeds])
-        scheduler = sampling_scheduler(
-            self._config.evaluation.sampler, ddim_scheduler(self._config.diffusion)
-        )
-        images = sample(partial(predict, self._model), scheduler, noise, steps)
+        noise = torch.cat([latents(seed, 1, self._pipeline.shape) for seed in seeds])
+        images = self._pipeline.denoise(noise, self._sampler, steps)
         return images.permute(0, 2, 3, 1).numpy().astype(np.float32) / 255
 
 

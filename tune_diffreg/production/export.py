@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,22 +21,7 @@ from tune_diffreg.errors import InputError
 from tune_diffreg.files import check_new, read_picture, write_atomically
 from tune_diffreg.production.card import model_card
 from tune_diffreg.production.job import Job
-from tune_diffreg.results import (
-    Best,
-    StudyFolder,
-    TrialRecord,
-    conclude,
-    first_provenance,
-    read_best,
-    read_journal,
-    repetitions,
-    replay,
-    require_sound,
-    trained,
-    versions,
-    why_unconfirmed,
-)
-from tune_diffreg.results.best_config import best_config
+from tune_diffreg.results import Best, StudyFolder, read_choice, trained, versions
 from tune_diffreg.results.folder import PAIRS, SAMPLES
 from tune_diffreg.results.formats import to_json, to_yaml
 from tune_diffreg.search.trial import MODEL
@@ -52,21 +37,7 @@ def export(folder: StudyFolder, output: Path, trial: str | None = None) -> Best:
         InputError: there is no such trial of full length, its files are damaged, or `output` is in
             use.
     """
-    study, events = folder.read_study(), read_journal(folder.journal)
-    records, runs = replay(events), repetitions(events)
-    require_sound(folder.journal, study, records, runs)
-    complete = {r.id: r for r in records.values() if r.state == "complete"}
-    if trial is None:
-        best = _best(folder, complete)
-    elif trial in complete:
-        confirmation = conclude(study, records, runs)
-        unconfirmed = why_unconfirmed(study, records, runs)
-        origin = first_provenance(events)
-        content = best_config(study, complete[trial], origin, confirmation, unconfirmed)
-        best = Best.model_validate(content)
-    else:
-        known = ", ".join(complete) or "none"
-        raise InputError(f"--trial {trial}: no trial of full length; there are {known}")
+    best = read_choice(folder, trial)
     for name in (MODEL, SAMPLES, PAIRS):
         folder.of_trial(best.trial_id, name)
     with new_folder(output) as unfinished:
@@ -117,19 +88,6 @@ def load_weights(model: nn.Module, weights: Path) -> None:
     broken = [name for name, tensor in found.items() if not tensor.isfinite().all()]
     if broken:
         raise InputError(f"{weights}: cannot be used ({broken[0]} holds what is no number)")
-
-
-def _best(folder: StudyFolder, complete: Mapping[str, TrialRecord]) -> Best:
-    if not folder.best.exists():
-        raise InputError(
-            f"study {folder.name!r} has no trial of full length yet, so there is nothing to export"
-        )
-    best = read_best(folder.best, trusted=True)
-    if best.trial_id not in complete:
-        raise InputError(
-            f"{folder.best}: is of trial {best.trial_id}, which the study does not have"
-        )
-    return best
 
 
 def save_pipeline(model: nn.Module, config: TrialConfig, path: Path) -> None:

@@ -13,7 +13,7 @@ from tune_diffreg.errors import InputError, WorkFailed
 from tune_diffreg.factory import in_a_line
 from tune_diffreg.production.job import Job
 from tune_diffreg.production.train import take_part
-from tune_diffreg.results.journal import Event, Journal, events_from
+from tune_diffreg.results.journal import Event, Journal, cut_torn_line, events_from
 from tune_diffreg.search.cluster import check_address, ray_cluster
 
 _RESTARTS = 3
@@ -76,7 +76,7 @@ class _Followed:
     def __init__(self, job: Job, news: Callable[[Event], None]) -> None:
         self._job = job
         self._news = news
-        self._offset = job.history.stat().st_size if job.history.exists() else 0
+        self._offset = cut_torn_line(job.history) if job.history.exists() else 0
         self.error: Exception | None = None
 
     def look(self) -> None:

@@ -40,7 +40,7 @@ from tune_diffreg.results import (
     wall_seconds,
     why_unconfirmed,
 )
-from tune_diffreg.results.folder import PAIRS, REAL, SAMPLES
+from tune_diffreg.results.folder import PAIRS, SAMPLES, there
 from tune_diffreg.study import Study
 from tune_diffreg.words import floor_sentence, score, score_name
 
@@ -84,7 +84,7 @@ def write_report(folder: StudyFolder) -> None:
         gaps=_html(loss_gaps(columns)) if columns else None,
         audit=audit_sentences(found) if (found := audit(study, list(records.values()))) else [],
         time=_html(where_time_went(records, runs, wall_seconds(events))),
-        real=_picture(folder.root / REAL),
+        real=_picture(there(folder.real)),
         sheets=_pictures(folder, columns, SAMPLES),
         pairs=_pictures(folder, columns, PAIRS),
     )

@@ -5,6 +5,7 @@ Search writes it; tracking, report and production read it.
 
 from tune_diffreg.results.audit import audit, audit_sentences
 from tune_diffreg.results.best import Best, read_best, trained, with_settings
+from tune_diffreg.results.choice import read_choice
 from tune_diffreg.results.comparison import compared, comparison_rows
 from tune_diffreg.results.conclusion import conclude, why_unconfirmed
 from tune_diffreg.results.confirmation import Repetition, candidates, repetitions
@@ -51,6 +52,7 @@ __all__ = [
     "list_studies",
     "open_study",
     "read_best",
+    "read_choice",
     "read_journal",
     "read_state",
     "repetitions",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tune_diffreg.errors import InputError
 from tune_diffreg.results.best import Best, read_best
+from tune_diffreg.results.choice import read_choice
 from tune_diffreg.results.listing import open_study
 from tune_diffreg.study.space import flatten
 
@@ -27,10 +27,7 @@ def find(name: str, storage: Path, trusted: bool = False) -> Best:
         return read_best(path, trusted)
     if (path / "best.yaml").is_file():
         return read_best(path / "best.yaml", trusted)
-    folder = open_study(storage, name)
-    if not folder.best.exists():
-        raise InputError(f"study {name!r} has no trial of full length yet")
-    return read_best(folder.best, trusted=True)
+    return read_choice(open_study(storage, name))
 
 
 def compare(first: tuple[str, Best], second: tuple[str, Best]) -> dict[str, Any]:

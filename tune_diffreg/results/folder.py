@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import re
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from pydantic import ValidationError
 from tune_diffreg.errors import InputError, explain
 from tune_diffreg.files import locked, write_atomically
 from tune_diffreg.mirror import fetch, mirror_of
+from tune_diffreg.patience import reason_of
 from tune_diffreg.results.formats import to_yaml
 from tune_diffreg.study import Study, read_yaml
 
@@ -70,6 +72,11 @@ class StudyFolder:
         return self.root / "mlflow.json"
 
     @property
+    def refusals(self) -> Path:
+        """What MLflow would not take."""
+        return self.root / "mlflow-refused.jsonl"
+
+    @property
     def log(self) -> Path:
         return self.root / "log.jsonl"
 
@@ -86,12 +93,14 @@ class StudyFolder:
     def trial(self, trial_id: str) -> Path:
         return self.root / "trials" / trial_id
 
+    @property
+    def real(self) -> Path:
+        """The sheet of real images."""
+        return self.root / REAL
+
     def of_trial(self, trial_id: str, name: str) -> Path:
         """A file that a trial left for good; there is none if it does not exist."""
-        path = self.trial(trial_id) / name
-        if not path.exists():
-            fetch(path)
-        return path
+        return there(self.trial(trial_id) / name)
 
     def refresh(self) -> None:
         """Brings what is known of the study into a local copy of a storage elsewhere."""
@@ -102,25 +111,45 @@ class StudyFolder:
             for file in (self.proposals, self.journal):
                 mirror.fetch_growth(file)
 
+    def require_same(self, study: Study) -> None:
+        """Makes sure that what the folder holds, if anything, is that study.
+
+        Raises:
+            InputError: it holds another study of that name, or is damaged.
+        """
+        if self.study.exists() and self.read_study() != study:
+            raise InputError(
+                f"{self.root} holds a study {self.name!r} made from another file; choose "
+                "another name (--set name=...) or another --storage"
+            )
+
     def create(self, study: Study) -> None:
         """Makes the folder for a study, or checks that the one there is of the same study.
 
         Raises:
             InputError: the storage cannot be written, or holds another study of that name.
         """
-        if self.study.exists():
-            if self.read_study() != study:
-                raise InputError(
-                    f"{self.root} holds a study {self.name!r} made from another file; choose "
-                    "another name (--set name=...) or another --storage"
-                )
-            return
-        try:
+        self.require_same(study)
+        if not self.study.exists():
+            self._make()
+            with _sentence(self.root):
+                write_atomically(self.study, to_yaml(study.model_dump(mode="json")))
+
+    @contextmanager
+    def begun(self, study: Study) -> Iterator[None]:
+        """Holds the folder of a study, made where there is none; of two that come at once one does.
+
+        Raises:
+            InputError: as `create` and `lock` do.
+        """
+        self._make()
+        with self.lock():
+            self.create(study)
+            yield
+
+    def _make(self) -> None:
+        with _sentence(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
-            write_atomically(self.study, to_yaml(study.model_dump(mode="json")))
-        except OSError as error:
-            reason = error.strerror or str(error).splitlines()[0]
-            raise InputError(f"{self.root} cannot be written ({reason})") from None
 
     def read_study(self) -> Study:
         """The study as it was started.
@@ -141,6 +170,8 @@ class StudyFolder:
     def lock(self) -> Iterator[None]:
         """Keeps a second process from running the same study.
 
+        A local copy then holds all that the last machine left, which may have gone on until now.
+
         Raises:
             InputError: one is running it now.
         """
@@ -150,6 +181,11 @@ class StudyFolder:
                 yield
                 return
             with mirror.lease(self.root, f"study {self.name!r} is being run by another machine"):
+                self.refresh()
+                for file in (self.trials_csv, self.summary, self.report, self.real):
+                    mirror.fetch(file)
+                for file in (self.log, self.refusals):
+                    mirror.fetch_growth(file)
                 yield
 
     @property
@@ -169,6 +205,11 @@ class StudyFolder:
         found = _HOLDER.fullmatch(told or "")
         return (found["host"], int(found["pid"])) if found else None
 
+    def is_held_here(self) -> bool:
+        """Whether a process of this machine runs the study now, and writes its files."""
+        holder = self.holder()
+        return holder is not None and holder[0] == socket.gethostname()
+
     def is_locked(self) -> bool:
         """Whether a process is running the study now."""
         mirror = mirror_of(self.root)
@@ -183,6 +224,22 @@ class StudyFolder:
         except OSError:  # never run, or a folder that may not be read
             return False
         return False
+
+
+def there(path: Path) -> Path:
+    """A file of a storage, brought from elsewhere where a local copy does not have it yet."""
+    if not path.exists():
+        fetch(path)
+    return path
+
+
+@contextmanager
+def _sentence(folder: Path) -> Iterator[None]:
+    """Raises InputError where the folder cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{folder} cannot be written ({reason_of(error)})") from None
 
 
 def read_resolved(file: Path) -> Study:

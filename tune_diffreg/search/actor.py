@@ -22,7 +22,7 @@ from tune_diffreg.diffusion.device import (
 )
 from tune_diffreg.factory import in_a_line
 from tune_diffreg.memory import MemoryBound, OverMemory
-from tune_diffreg.mirror import storage_at
+from tune_diffreg.mirror import shed, storage_at
 from tune_diffreg.patience import PAUSE_SECONDS, passes, reason_of
 from tune_diffreg.results.folder import PAIRS, SAMPLES, StudyFolder
 from tune_diffreg.search.sheets import save_pairs, save_sheet
@@ -102,10 +102,12 @@ class TrialActor(tune.Trainable):
             failure, self._exits = str(error), True
         except Exception as error:
             if is_out_of_memory(error):
-                return self._given_up(self._out_of_memory())
-            log.error("the trial broke off", exc_info=True)
-            self._exits = self._memory.refused(error)
-            failure = self._memory.sentence if self._exits else in_a_line(error)
+                failure = self._out_of_memory()
+            else:
+                log.error("the trial broke off", exc_info=True)
+                self._exits = self._memory.refused(error)
+                failure = self._memory.sentence if self._exits else in_a_line(error)
+        # Here, where no traceback holds the trial any more.
         return self._given_up(failure)
 
     def leave(self) -> None:
@@ -128,6 +130,7 @@ class TrialActor(tune.Trainable):
         self._reached: Reached | None = None
         self._waiting: str | None = None
         self._speed = 0.0
+        shed(self._study.root / "trials")
 
     def _advance(self) -> dict[str, Any]:
         if self._trial is None:  # here and not in `setup`, so that its errors are the trial's

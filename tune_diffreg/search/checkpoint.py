@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from tune_diffreg.files import HALF_WRITTEN, read_sealed, write_sealed
-from tune_diffreg.mirror import fetch, withdraw
+from tune_diffreg.mirror import fetch, mirror_of, withdraw
 from tune_diffreg.patience import passes
 
 log = logging.getLogger(__name__)
@@ -71,7 +71,11 @@ def remove_leftovers(study: Path, ended: Collection[str]) -> None:
     half-written, and checkpoints of the trials that have `ended`."""
     for path in (*study.glob(HALF_WRITTEN), *study.glob(f"trials/*/{HALF_WRITTEN}")):
         path.unlink(missing_ok=True)
-    for folder in {path.parent for path in study.glob("trials/*/checkpoint*.pt")}:
+    left = {path.parent for path in study.glob("trials/*/checkpoint*.pt")}
+    mirror = mirror_of(study)
+    if mirror is not None:
+        left |= {path.parent for path in mirror.found(study / "trials", LATEST)}
+    for folder in left:
         if folder.name in ended:
             remove_checkpoints(folder)
 

@@ -18,7 +18,6 @@ from tune_diffreg.results import (
     summarize,
     write_results,
 )
-from tune_diffreg.results.folder import REAL
 from tune_diffreg.results.journal import Event
 from tune_diffreg.results.provenance import first_provenance
 from tune_diffreg.results.summary import first_floor
@@ -44,7 +43,7 @@ def run_search(session: Session, preparation: Preparation, listener: Listener) -
     """
     study, folder, patience = session.study, session.folder, session.patience
     patience(folder.journal.touch)
-    patience(lambda: save_sheet(preparation.splits.validation[:64], folder.root / REAL))
+    patience(lambda: save_sheet(preparation.splits.validation[:64], folder.real))
     events = read_journal(folder.journal)
     provenance = _same_origin(folder, events, preparation.provenance)
     floor = _floor(events, study, preparation.materials)

@@ -31,7 +31,16 @@ _MORE = (
     "density",
     "coverage",
 )
-_FRACTIONS = ("memorized_fraction", "authentic_fraction", "precision", "recall", "coverage")
+OF_TRAINING = ("clipped_fraction", "gradient_norm")
+"""What is known of the steps themselves."""
+_FRACTIONS = (
+    "memorized_fraction",
+    "authentic_fraction",
+    "precision",
+    "recall",
+    "coverage",
+    "clipped_fraction",
+)
 
 
 def limits(name: str) -> tuple[float, float]:
@@ -62,4 +71,4 @@ def at_infinity(features: str) -> str:
 def all_of(features: str, samples: int = 0) -> tuple[str, ...]:
     """Scores that can be bounded, where at least so many images are generated for each."""
     extrapolated = (at_infinity(features),) if samples >= EXTRAPOLATED_FROM else ()
-    return (*minimized(features), *extrapolated, *_MORE)
+    return (*minimized(features), *extrapolated, *_MORE, *OF_TRAINING)

@@ -1,10 +1,11 @@
 """The complete configuration of one training: every setting, its limits and its default.
 
-`docs/study-file.md` is generated from the descriptions here, in `training.py` and in `study.py`.
+`docs/study-file.md` is generated from the descriptions here and in the other modules of this room.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -195,6 +196,15 @@ class Evaluation(Settings):
         return self.features if isinstance(self.features, str) else self.features.name
 
 
+def spaced(timesteps: int, steps: int) -> bool:
+    """Whether diffusers spreads just so many steps over the timesteps.
+
+    By rounding, its trailing spacing has one step more for some numbers, 61 of 1000 for one, which
+    begins at timestep -1, below the first, and replaces what was generated.
+    """
+    return math.ceil(timesteps / (timesteps / steps)) == steps  # as numpy.arange counts
+
+
 class TrialConfig(Settings):
     """The complete configuration of one training."""
 
@@ -225,6 +235,11 @@ class TrialConfig(Settings):
         if steps > timesteps:
             raise ValueError(
                 f"evaluation.steps {steps} is more than diffusion.timesteps {timesteps}"
+            )
+        if not spaced(timesteps, steps):
+            raise ValueError(
+                f"evaluation.steps {steps} cannot be spread over diffusion.timesteps {timesteps} "
+                "by diffusers; take one more or less"
             )
         return self
 

@@ -21,7 +21,9 @@ from tune_diffreg.tracking import local_uri
 pytestmark = pytest.mark.slow
 
 # Longer trials than the tiny ones, so that there is something to interrupt.
-LONG = ["training.images=6400", "halving.first_rung=1600", "search.trials=4"]
+LONG = [
+    "training.images=4480", "halving.first_rung=1120", "search.trials=4", "search.concurrent=1",
+]  # fmt: skip
 
 
 def start(
@@ -85,9 +87,9 @@ def held(before: dict[str, TrialRecord], after: dict[str, TrialRecord]) -> None:
 
 @pytest.mark.timeout(600)
 def test_a_study_stopped_in_every_way_goes_on_each_time_and_loses_nothing(tmp_path: Path) -> None:
-    """Ctrl-C, Ctrl-C twice, SIGTERM and SIGKILL, one after the other."""
+    """Ctrl-C, Ctrl-C twice and SIGKILL, one after the other; SIGTERM is what `stop` sends."""
     known: dict[str, TrialRecord] = {}
-    for ways in ((signal.SIGINT,), (signal.SIGINT, signal.SIGINT), (signal.SIGTERM,)):
+    for ways in ((signal.SIGINT,), (signal.SIGINT, signal.SIGINT)):
         so_far = reports(journal(tmp_path))
         running = start(tmp_path, *LONG)
         wait_for(tmp_path, lambda events, so_far=so_far: reports(events) > so_far)
@@ -121,20 +123,6 @@ def test_a_study_stopped_in_every_way_goes_on_each_time_and_loses_nothing(tmp_pa
     assert all(record.ended for record in after.values())
     held(known, after)
     assert children(tmp_path) == [(r.id, r.state) for r in after.values()]
-
-
-def test_a_trial_goes_on_when_its_process_is_killed(tmp_path: Path) -> None:
-    running = start(tmp_path, *LONG)
-    wait_for(tmp_path, lambda events: reports(events) >= 1)
-    actors(running)[0].kill()
-    screen, _ = running.communicate(timeout=200)
-    assert running.returncode == 0, screen
-    assert "Traceback" not in screen
-    assert {record.state for record in records(tmp_path).values()} <= {"complete", "pruned"}
-    for record in records(tmp_path).values():
-        images = [report.images for report in record.reports]
-        assert images == sorted(set(images))
-        assert set(images) <= {1600, 3200, 6400}
 
 
 def test_an_exception_in_a_trial_fails_that_trial_alone_and_its_reason_is_kept(

@@ -473,7 +473,7 @@ def test_a_study_whose_storage_went_silent_is_gone_on_with_elsewhere(
     there = on_another_machine(address, monkeypatch, tmp_path / "other")
     folder = open_study(there, "digits")
     journal = folder.journal.read_bytes()
-    assert reports(read_journal(folder.journal)) >= 2
+    assert reports(read_journal(folder.journal)) >= 1
     done = run_cli("resume", "digits", "--storage", address)
     assert done.returncode == 0, done.stdout + done.stderr
     assert folder.journal.read_bytes().startswith(journal)

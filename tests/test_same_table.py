@@ -158,6 +158,15 @@ def test_a_trial_that_hangs_goes_on_in_another_process(tmp_path: Path, undisturb
     same_table(tmp_path, undisturbed)
 
 
+def test_a_trial_whose_process_is_killed_goes_on(tmp_path: Path, undisturbed: Path) -> None:
+    running = start(tmp_path, *ALONE)
+    wait_for(tmp_path, lambda events: reports(events) >= 1)
+    (killed,) = actors(running)
+    killed.kill()
+    assert "goes on from its checkpoint: its process died" in ended(running)
+    same_table(tmp_path, undisturbed)
+
+
 def test_a_trial_whose_process_dies_each_time_fails_alone(tmp_path: Path) -> None:
     running = start(tmp_path, *ALONE, "training.images=64000", "halving.first_rung=32000")
     killed = set[int]()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from tune_diffreg.errors import InputError
 
 if TYPE_CHECKING:
-    from pyarrow.fs import FileInfo, FileSystem
+    from pyarrow.fs import FileInfo, FileSystem, S3FileSystem
 
 _TRIES, _PAUSE_SECONDS = 3, 1.0
 _BUCKETS = ("s3://", "gs://")
@@ -34,6 +34,7 @@ class Elsewhere:
 
     def __init__(self, address: str) -> None:
         self.address = address
+        self._answers = True
 
     def check(self) -> None:
         """Raises InputError if the storage cannot be reached, or the address is of no place."""
@@ -66,7 +67,7 @@ class Elsewhere:
             except FileNotFoundError:
                 return None
 
-        return _patiently(read)
+        return self._patiently(read)
 
     def write(self, path: str, content: bytes, may: May = always) -> None:
         """Makes a file, or replaces it."""
@@ -75,7 +76,7 @@ class Elsewhere:
             with self.files()[0].open_output_stream(self._there(path)) as stream:
                 stream.write(content)
 
-        _patiently(write, may)
+        self._patiently(write, may)
 
     def remove(self, path: str, may: May = always) -> None:
         """Removes a file, if it is there."""
@@ -85,7 +86,7 @@ class Elsewhere:
             if files.get_file_info(there).is_file:
                 files.delete_file(there)
 
-        _patiently(remove, may)
+        self._patiently(remove, may)
 
     def list(self, folder: str, recursive: bool = False) -> list[FileInfo]:
         """What is in a folder, which need not be there, and with `recursive` in those in it."""
@@ -93,10 +94,27 @@ class Elsewhere:
 
         root = self._there(folder).rstrip("/")
         selector = FileSelector(root, allow_not_found=True, recursive=recursive)
-        return list(_patiently(lambda: self.files()[0].get_file_info(selector)))
+        return list(self._patiently(lambda: self.files()[0].get_file_info(selector)))
 
     def _there(self, path: str) -> str:
         return f"{self.files()[1]}/{path}"
+
+    def _patiently(self, ask: Callable[[], T], may: May = always) -> T:
+        """Asks again where the storage did not answer: a few times, or once if it is known to be
+        silent, so that what is left to do at a study's end does not take minutes."""
+        for tries_left in reversed(range(_TRIES if self._answers else 1)):
+            may()
+            try:
+                found = ask()
+            except OSError:
+                self._answers = tries_left > 0
+                if not tries_left:
+                    raise
+            else:
+                self._answers = True
+                return found
+            time.sleep(_PAUSE_SECONDS)
+        raise AssertionError("the last try returns or raises")
 
 
 def _is_there(files: FileSystem, path: str) -> bool:
@@ -117,17 +135,18 @@ def _files(address: str) -> tuple[FileSystem, str]:
 
         other, root = url_to_fs(address)
         files = fs.PyFileSystem(fs.FSSpecHandler(other))
+    # What is asked not to be checked cannot be asked for but by the address.
+    if isinstance(files, fs.S3FileSystem) and "tls_verify_certificates" not in address:
+        files = _hasty(files)
     return files, root.rstrip("/")
 
 
-def _patiently(ask: Callable[[], T], may: May = always) -> T:
-    """Asks again where the storage did not answer, a few times."""
-    for tries_left in reversed(range(_TRIES)):
-        may()
-        try:
-            return ask()
-        except OSError:
-            if not tries_left:
-                raise
-        time.sleep(_PAUSE_SECONDS)
-    raise AssertionError("the last try returns or raises")
+def _hasty(files: S3FileSystem) -> S3FileSystem:
+    """The same, giving up within seconds: as it comes from an address, it asks for minutes."""
+    from pyarrow import fs
+
+    (options,) = files.__reduce__()[1]
+    if not options["proxy_options"]["host"]:
+        del options["proxy_options"]
+    tried = fs.AwsStandardS3RetryStrategy(max_attempts=2)
+    return fs.S3FileSystem(**options, retry_strategy=tried)

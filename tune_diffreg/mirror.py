@@ -175,11 +175,11 @@ class Mirror:
 
     def fetch_growth(self, path: Path) -> None:
         """What has been published of it, unless the copy holds all of that and more."""
-        content, pieces = self._grown(path)
+        content, _ = self._grown(path)
         here = path.read_bytes() if path.exists() else b""
         if not here.startswith(content):
             _replace(path, content)
-        self._published[path] = len(content), len(pieces)
+        self._published.pop(path, None)  # another may have published more
 
     def found(self, folder: Path, name: str) -> list[Path]:
         """Files of that name anywhere below a folder, as the copy would have them."""
@@ -226,7 +226,7 @@ class Mirror:
         here = path.read_bytes()
         if here.startswith(content):
             return len(content), len(pieces)
-        if content.startswith(here) and b"\n" not in content[len(here) :]:
+        if here.startswith(content[: content.rfind(b"\n") + 1]):
             return 0, _MOST_PIECES  # a torn last line was cut off here: all is published anew
         raise OSError(errno.ESTALE, "another machine has gone on with this study")
 

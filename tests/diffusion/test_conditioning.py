@@ -68,7 +68,7 @@ def flipped_share(study: Study) -> float:
 @pytest.mark.slow
 def test_mirror_images_leak_into_samples_unless_the_network_is_told() -> None:
     settings = [
-        "data.train=600", "data.validation=250", "data.test=300", "training.images=19200",
+        "data.train=600", "data.validation=250", "data.test=300", "training.images=12800",
     ]  # fmt: skip
     flips = "augmentation={{horizontal_flip: 0.5, conditional: {}}}"
     plain = flipped_share(tiny_study(*settings))

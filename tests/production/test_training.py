@@ -119,17 +119,6 @@ def test_what_is_known_to_move_is_said() -> None:
 
 
 @pytest.mark.slow
-def test_two_workers_train_as_one_does(exported: Path) -> None:
-    done = run_cli(*training(exported, "shared", "--workers", "2"))
-    assert done.returncode == 0, done.stdout + done.stderr
-    calm, shared = history(exported, "calm"), history(exported, "shared")
-    assert shared["images"].tolist() == calm["images"].tolist() == [2560, 5120, 7680]
-    for score in ("train_loss", "validation_loss", "gradient_norm"):
-        assert shared[score].to_numpy() == pytest.approx(calm[score].to_numpy(), rel=1e-4)
-    assert shared["fd_digits_cnn"].to_numpy() == pytest.approx(calm["fd_digits_cnn"], rel=0.01)
-
-
-@pytest.mark.slow
 def test_an_interrupt_and_a_kill_leave_no_trace(exported: Path) -> None:
     arguments = training(exported, "disturbed")
     folder = exported / ".disturbed.training"
@@ -166,9 +155,7 @@ def test_a_stop_between_training_and_scoring_skips_no_score(exported: Path) -> N
 
 
 @pytest.mark.slow
-def test_a_worker_that_is_killed_is_replaced_and_ctrl_c_keeps_what_was_done(
-    exported: Path,
-) -> None:
+def test_two_workers_train_as_one_does_through_a_kill_and_ctrl_c(exported: Path) -> None:
     arguments = training(exported, "replaced", "--workers", "2")
     journal = exported / ".replaced.training" / "history.jsonl"
     process = start(arguments)
@@ -188,8 +175,11 @@ def test_a_worker_that_is_killed_is_replaced_and_ctrl_c_keeps_what_was_done(
     assert time.monotonic() - begun < 60
     done = run_cli(*arguments)
     assert done.returncode == 0, done.stderr
-    calm, replaced = history(exported, "calm"), history(exported, "replaced")
-    assert replaced["train_loss"].to_numpy() == pytest.approx(calm["train_loss"], rel=1e-4)
+    calm, shared = history(exported, "calm"), history(exported, "replaced")
+    assert shared["images"].tolist() == calm["images"].tolist() == [2560, 5120, 7680]
+    for score in ("train_loss", "validation_loss", "gradient_norm"):
+        assert shared[score].to_numpy() == pytest.approx(calm[score].to_numpy(), rel=1e-4)
+    assert shared["fd_digits_cnn"].to_numpy() == pytest.approx(calm["fd_digits_cnn"], rel=0.01)
 
 
 @pytest.mark.slow

@@ -119,7 +119,6 @@ def pipeline(tmp_path: Path) -> Callable[..., str]:
     ("arguments", "asked", "sentence"),
     [
         ({}, ["--steps", "5000"], "has 1,000 timesteps"),
-        ({}, ["--steps", "61"], "--steps 61: cannot be spread over 1,000 timesteps"),
         ({"num_class_embeds": 10}, [], "its U-Net wants to be told a class"),
         ({"out_channels": 2}, [], "returns 2 channels for 1"),
         ({"sample_size": None}, [], "does not say how large images are"),
@@ -138,9 +137,17 @@ def test_a_pipeline_that_cannot_generate_is_one_sentence(
     assert "Traceback" not in printed
 
 
-def test_a_pipeline_is_scored(command: Command, pipeline: Callable[..., str]) -> None:
-    asked = ("--against", "digits", "--samples", "20", "--steps", "2")
-    assert scores(command, pipeline(), *asked)["fd_digits_cnn"] > 0
+def test_a_pipeline_is_scored_with_what_its_spacing_can_take(
+    command: Command, pipeline: Callable[..., str]
+) -> None:
+    folder, asked = pipeline(), ("--against", "digits", "--samples", "20")
+    for steps in ("2", "61"):
+        assert scores(command, folder, *asked, "--steps", steps)["fd_digits_cnn"] > 0
+    file = Path(folder) / "scheduler" / "scheduler_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"timestep_spacing": "trailing"}))
+    status, printed = command("evaluate", folder, *asked, "--steps", "61")
+    assert status == 2
+    assert "--steps 61: cannot be spread over 1,000 timesteps" in printed
 
 
 @pytest.mark.usefixtures("sets")

@@ -245,7 +245,8 @@ def test_what_another_machine_did_until_it_let_go_is_known_to_the_next(
     with two.begun(study):
         assert two.journal.read_bytes() == b"first\nsecond\n"
         assert two.summary.read_text() == "{}"
-        assert two.is_held_here()
+        assert two.is_written()
+        assert not one.is_written()
         assert cut_torn_line(two.log) == 5
         for file, line in ((two.journal, b"third\n"), (two.log, b"again\n")):
             with file.open("ab") as end:

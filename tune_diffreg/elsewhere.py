@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from pyarrow.fs import FileInfo, FileSystem, S3FileSystem
 
 _TRIES, _PAUSE_SECONDS = 3, 1.0
-_BUCKETS = ("s3://", "gs://")
 
 T = TypeVar("T")
 May = Callable[[], None]
@@ -46,7 +45,7 @@ class Elsewhere:
                     "s3://bucket/folder"
                 )
             bucket = root.split("/")[0]
-            if self.address.startswith(_BUCKETS) and not _is_there(files, bucket):
+            if self.address.startswith("s3://") and not _is_there(files, bucket):
                 raise InputError(f"--storage {self.address}: there is no bucket {bucket}")
             files.get_file_info(root)
         except (OSError, ValueError, ImportError) as error:

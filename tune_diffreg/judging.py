@@ -158,9 +158,10 @@ def _generated(
 ) -> torch.Tensor:
     path = user_path(request.images)
     folder = path / PIPELINE if (path / PIPELINE).is_dir() else path
-    if best is not None or (folder / "model_index.json").is_file():
+    plain = (folder / "model_index.json").is_file()
+    if best is not None or plain:
         count = request.samples or evaluation.samples
-        own = best.config if best is not None and best.config.model.factory else None
+        own = None if plain or best is None or best.config.model.factory is None else best.config
         pipeline = Pipeline(folder) if own is None else OwnPipeline(own, folder / MODEL)
         if pipeline.shape != shape:
             given, needed = ("x".join(map(str, size)) for size in (pipeline.shape, shape))

@@ -130,11 +130,15 @@ def read_lease(storage: Elsewhere, path: str) -> dict[str, Any]:
 def _is_renewed(storage: Elsewhere, path: str) -> bool:
     """Whether somebody renews it, by looking on: clocks of two machines may differ."""
     first, end = read_lease(storage, path), time.monotonic() + _LEASE_SECONDS
+    seen_last = first
     while first and time.monotonic() < end:
         time.sleep(_PAUSE_SECONDS)
         now = read_lease(storage, path)
-        if now != first:
-            return bool(now)
+        if now and now != first:
+            return True
+        if not now and not seen_last:  # gone, and not only between two writes
+            return False
+        seen_last = now
     return False
 
 

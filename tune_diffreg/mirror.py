@@ -33,8 +33,11 @@ _LEASE = ".lease"
 _PIECE = re.compile("[0-9]{15}")
 
 
-def storage_at(address: str) -> Path:
+def storage_at(address: str, check: bool = True) -> Path:
     """The folder to work in: the address itself, or a local copy of what is elsewhere.
+
+    Args:
+        check: whether it is made sure that it can be reached; a trial waits for it instead.
 
     Raises:
         InputError: nothing can be reached there, or the address holds credentials.
@@ -51,8 +54,8 @@ def storage_at(address: str) -> Path:
     copies = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tune-diffreg"
     copy = copies / hashlib.sha256(address.encode()).hexdigest()[:16]
     copy.mkdir(parents=True, exist_ok=True)
-    mirror = Mirror(address, copy)
-    mirror.check()
+    if check:
+        Mirror(address, copy).check()
     (copy / _MARK).write_text(address)
     return copy
 

@@ -171,7 +171,7 @@ def test_a_log_elsewhere_is_asked_for_every_ten_seconds(
     monkeypatch.setattr(logs, "mirror_of", lambda _: Elsewhere())
     monkeypatch.setattr(logs.time, "sleep", slept.append)
     monkeypatch.setattr(StudyFolder, "is_locked", lambda _: len(fetched) < 3)
-    monkeypatch.setattr(StudyFolder, "is_held_here", lambda _: False)
+    monkeypatch.setattr(StudyFolder, "is_written", lambda _: False)
     assert len(list(logs.log_lines(folder, follow=True))) == 4
     assert slept == [10.0] * 3
     assert len(fetched) == 4
@@ -182,5 +182,5 @@ def test_where_the_study_is_written_its_log_is_not_replaced(
 ) -> None:
     """Its driver would go on writing to a file that is no more."""
     monkeypatch.setattr(logs, "mirror_of", lambda _: object())
-    monkeypatch.setattr(StudyFolder, "is_held_here", lambda _: True)
+    monkeypatch.setattr(StudyFolder, "is_written", lambda _: True)
     assert len(list(logs.log_lines(folder, follow=False))) == 4

@@ -53,6 +53,11 @@ def test_a_model_of_ones_own_makes_an_image_a_seed_and_is_scored(
     status, printed = command("evaluate", tmp_path, "--samples", "20", "--json", "--trust")
     assert status == 0, printed
     assert json.loads(printed)["images"] == 20
+    for steps, said in (("61", "cannot be spread"), ("2000", "has 1,000 timesteps")):
+        asked = ("--samples", "20", "--trust", "--steps", steps)
+        status, printed = command("evaluate", tmp_path, *asked)
+        assert (status, printed.count("\n")) == (2, 1), printed
+        assert said in printed
     weights = tmp_path / PIPELINE / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:100])
     status, printed = command("evaluate", tmp_path, "--samples", "20", "--trust")

@@ -57,6 +57,14 @@ def test_a_study_survives_being_written_and_read() -> None:
         ("search.space={optimizer: {low: 1, high: 2}}", "optimizer is a whole section"),
         ("search.space={data.train: {low: 1, high: 2}}", "must be equal in all trials"),
         (
+            "search.space={diffusion.timesteps: {low: 100, high: 1000}}",
+            "not every value between low and high fits; give choices",
+        ),
+        (
+            "evaluation={features: digits_cnn, sampler: heun, steps: 61}",
+            "evaluation.steps 61 cannot be spread over diffusion.timesteps 1000",
+        ),
+        (
             "search.space={optimizer.clip_norm: {choices: [tight]}}",
             "must be a number, found 'tight'",
         ),

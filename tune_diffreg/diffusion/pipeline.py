@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -74,27 +76,13 @@ class Pipeline:
         Raises:
             InputError: so many steps do not fit into its timesteps, or it fails.
         """
-        timesteps = self.scheduler.config.num_train_timesteps
-        if steps > timesteps:
-            raise InputError(
-                f"--steps {steps}: the pipeline {self._folder} has {timesteps:,} timesteps"
-            )
-        if not spaced(timesteps, steps):
-            raise InputError(
-                f"--steps {steps}: cannot be spread over {timesteps:,} timesteps by diffusers; "
-                "take one more or less"
-            )
+        _check_steps(steps, self.scheduler)
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.unet.to(device)
         noise = latents(first, count, self.shape).to(device)
-        try:
+        with _failing_in_a_sentence(self._folder, self.shape):
             scheduler = sampling_scheduler(sampler, self.scheduler)
             return sample(partial(predict, self.unet), scheduler, noise, steps)
-        except Exception as error:  # sizes that do not halve, a schedule that a sampler refuses
-            shape = "x".join(map(str, self.shape))
-            raise InputError(
-                f"{self._folder}: generating images of {shape} fails: {in_a_line(error)}"
-            ) from None
 
 
 class OwnPipeline:
@@ -110,6 +98,8 @@ class OwnPipeline:
 
     def __init__(self, config: TrialConfig, weights: Path) -> None:
         self._config = config
+        self._weights = weights
+        self._scheduler = ddim_scheduler(config.diffusion)
         self._model = build_model(config.model, config.training.seed).eval()
         try:
             load_model(self._model, weights)  # knows weights that share a tensor
@@ -123,12 +113,40 @@ class OwnPipeline:
         return model.in_channels, model.sample_size, model.sample_size
 
     def generate(self, count: int, sampler: str, steps: int, first: int = 0) -> torch.Tensor:
-        """Images `(count, C, H, W) uint8`; image i starts from seed `first` + i."""
-        return self.denoise(latents(first, count, self.shape), sampler, steps)
+        """Images `(count, C, H, W) uint8`; image i starts from seed `first` + i.
+
+        Raises:
+            InputError: so many steps do not fit into its timesteps, or it fails.
+        """
+        _check_steps(steps, self._scheduler)
+        with _failing_in_a_sentence(self._weights, self.shape):
+            return self.denoise(latents(first, count, self.shape), sampler, steps)
 
     def denoise(self, noise: torch.Tensor, sampler: str, steps: int) -> torch.Tensor:
         """Images `(N, C, H, W) uint8` from noise of that shape."""
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._model.to(device)
-        scheduler = sampling_scheduler(sampler, ddim_scheduler(self._config.diffusion))
+        scheduler = sampling_scheduler(sampler, self._scheduler)
         return sample(partial(predict, self._model), scheduler, noise.to(device), steps)
+
+
+def _check_steps(steps: int, scheduler: DDIMScheduler) -> None:
+    """Raises InputError where the scheduler cannot take so many steps."""
+    timesteps = scheduler.config.num_train_timesteps
+    if steps > timesteps:
+        raise InputError(f"--steps {steps}: the pipeline has {timesteps:,} timesteps")
+    if scheduler.config.timestep_spacing == "trailing" and not spaced(timesteps, steps):
+        raise InputError(
+            f"--steps {steps}: cannot be spread over {timesteps:,} timesteps by diffusers; take "
+            "one more or less"
+        )
+
+
+@contextmanager
+def _failing_in_a_sentence(path: Path, shape: tuple[int, int, int]) -> Iterator[None]:
+    """For sizes that do not halve, a schedule that a sampler refuses."""
+    try:
+        yield
+    except Exception as error:
+        size = "x".join(map(str, shape))
+        raise InputError(f"{path}: generating images of {size} fails: {in_a_line(error)}") from None

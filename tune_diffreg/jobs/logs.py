@@ -25,7 +25,7 @@ def log_lines(folder: StudyFolder, follow: bool) -> Iterator[str]:
     offset, mirror = 0, mirror_of(folder.root)
     while True:
         goes_on = follow and folder.is_locked()  # asked first: its last words are in the file then
-        if mirror is not None and not folder.is_held_here():
+        if mirror is not None and not folder.is_written():
             mirror.fetch_growth(folder.log)
         if folder.log.exists():
             with folder.log.open("rb") as file:

@@ -24,7 +24,7 @@ class Champion:
     def __init__(self, export: Path) -> None:
         config = read_best(export / "best.yaml", trusted=True).config
         self._steps = config.evaluation.steps
-        own = config.model.factory is not None
+        own = not (export / PIPELINE / "model_index.json").is_file()
         self._model = _Own(export, config) if own else _Unet(export)
 
     def predict(self, seeds: Any, params: dict[str, Any] | None = None) -> np.ndarray:

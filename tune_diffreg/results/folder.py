@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import re
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from pydantic import ValidationError
 
 from tune_diffreg.errors import InputError, explain
 from tune_diffreg.files import locked, write_atomically
-from tune_diffreg.mirror import fetch, mirror_of
+from tune_diffreg.mirror import fetch, mirror_of, publish
 from tune_diffreg.patience import reason_of
 from tune_diffreg.results.formats import to_yaml
 from tune_diffreg.study import Study, read_yaml
@@ -130,6 +129,8 @@ class StudyFolder:
             InputError: the storage cannot be written, or holds another study of that name.
         """
         self.require_same(study)
+        if self.study.exists() and not self.journal.exists():
+            publish(self.study)  # it may be known here alone, where that failed before
         if not self.study.exists():
             self._make()
             with _sentence(self.root):
@@ -205,16 +206,13 @@ class StudyFolder:
         found = _HOLDER.fullmatch(told or "")
         return (found["host"], int(found["pid"])) if found else None
 
-    def is_held_here(self) -> bool:
-        """Whether a process of this machine runs the study now, and writes its files."""
-        holder = self.holder()
-        return holder is not None and holder[0] == socket.gethostname()
-
     def is_locked(self) -> bool:
-        """Whether a process is running the study now."""
+        """Whether a process is running the study now, on whatever machine."""
         mirror = mirror_of(self.root)
-        if mirror is not None:
-            return mirror.is_held(self.root)
+        return self.is_written() if mirror is None else mirror.is_held(self.root)
+
+    def is_written(self) -> bool:
+        """Whether a process is running the study now in this very folder, or copy of it."""
         try:
             with self._lock.open("r") as file:
                 # A shared lock, so that looking never keeps anyone from starting for long.

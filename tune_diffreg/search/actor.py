@@ -74,7 +74,7 @@ class TrialActor(tune.Trainable):
     def setup(self, config: dict[str, Any], shared: Shared | None = None) -> None:
         assert shared is not None
         self._shared = shared
-        self._study = StudyFolder(storage_at(shared.storage), shared.study)
+        self._study = StudyFolder(storage_at(shared.storage, check=False), shared.study)
         torch.set_num_threads(shared.resources.cpu)
         bound_memory(shared.resources)
         self._memory = MemoryBound(shared.resources.memory, hard=shared.resources.gpu == 0)

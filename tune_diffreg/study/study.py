@@ -123,7 +123,7 @@ class Study(TrialConfig):
         where = f"search.space.{path}"
         for value in distribution.extremes():
             self._check_override(where, {path: value})
-        if path.startswith("model.") and distribution.choices is None:
+        if _fits_in_parts(path) and distribution.choices is None:
             raise ValueError(f"{where}: not every value between low and high fits; give choices")
         whole = not takes_float(TrialConfig, path)
         if whole and distribution.step is not None and not isinstance(distribution.step, int):
@@ -216,6 +216,11 @@ class Study(TrialConfig):
                 done.add(path)
                 del waiting[path]
                 yield path
+
+
+def _fits_in_parts(path: str) -> bool:
+    """Whether of two values that fit one between them may not."""
+    return path.startswith("model.") or path == "diffusion.timesteps"
 
 
 def _require_known(key: str, score: str, known: Sequence[str], features: str) -> None:

@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 # Two trials of a small model of one's own, long enough to be stopped in their middle.
 SETTINGS = [
-    *TINY, "search.trials=2", "training.images=64000", "halving.first_rung=8000",
+    *TINY, "search.trials=2", "training.images=160000", "halving.first_rung=8000",
     "model={in_channels: 1, sample_size: 8, factory: 'own_models:good', arguments: {width: 16}}",
     "search.space={regularization.residual_dropout: {low: 0.0, high: 0.5}}",
 ]  # fmt: skip

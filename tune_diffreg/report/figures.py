@@ -93,15 +93,18 @@ def tradeoff(
             hovertemplate="%{text}<br>%{x:.1%} memorised<br>%{y:.2f}<extra></extra>",
             marker={"symbol": symbol, "size": 11, "color": "#E69F00" if baseline else "#0072B2"},
         )
+    most = max((record.scores["memorized_fraction"] for record in complete), default=0.0)
     for record in complete:
         if record.baseline or record is marked:
             name = record.baseline or record.id
+            at_left = record.scores["memorized_fraction"] <= most / 2
             figure.add_annotation(
                 x=record.scores["memorized_fraction"],
                 y=record.scores[metric],
                 text=f"{word}: {name}" if record is marked else name,
                 ay=-28,
-                ax=20,
+                ax=20 if at_left else -20,
+                xanchor="left" if at_left else "right",  # towards the middle
             )
     bound = study.objective.constraints.get("memorized_fraction")
     heldout = marked.scores.get("heldout_memorized_fraction") if marked else None
@@ -116,7 +119,10 @@ def tradeoff(
         x=[x for x, _ in front], y=[y for _, y in front], name="no trial beats these in both",
         mode="lines", line={"color": "#999999", "dash": "dot", "shape": "hv"}, hoverinfo="skip",
     )  # fmt: skip
-    figure.update_xaxes(title="memorised fraction", tickformat=".0%", rangemode="nonnegative")
+    end = max(most, largest or 0.0, 0.01)
+    figure.update_xaxes(
+        title="memorised fraction", tickformat=".0%", range=[-0.02 * end, 1.04 * end]
+    )
     figure.update_yaxes(title=score_name(metric, short=True), rangemode="tozero")
     return figure
 

@@ -35,7 +35,7 @@ class Pipeline:
         local: dict[str, Any] = {"local_files_only": True}
         try:
             self.unet = UNet2DModel.from_pretrained(
-                folder, subfolder="unet", use_safetensors=True, **local
+                folder, subfolder="unet", use_safetensors=True, low_cpu_mem_usage=False, **local
             ).eval()
             self.scheduler = DDIMScheduler.from_pretrained(folder, subfolder="scheduler", **local)
         except Exception as error:

@@ -35,7 +35,7 @@ from tune_diffreg.mirror import (
     shed,
     storage_at,
     withdraw,
-)  # fmt: skip
+)
 from tune_diffreg.observation import Observer, observer, read_status
 from tune_diffreg.results import StudyFolder, list_studies, open_study, read_journal
 from tune_diffreg.results.journal import cut_torn_line
@@ -44,7 +44,7 @@ from tune_diffreg.search.checkpoint import (
     load_checkpoint,
     remove_leftovers,
     save_checkpoint,
-)  # fmt: skip
+)
 
 
 @pytest.fixture(scope="module")

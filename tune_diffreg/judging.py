@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from tune_diffreg.data import load_splits
 from tune_diffreg.data.any_set import generated_set, real_set
 from tune_diffreg.data.image_folder import Progress
+from tune_diffreg.diffusion.device import any_device
 from tune_diffreg.diffusion.pipeline import OwnPipeline, Pipeline
 from tune_diffreg.errors import InputError, explain
 from tune_diffreg.evaluation import Measured, Reference, distinct, load_extractor
@@ -75,7 +76,7 @@ def judge(
         raise InputError(f"{request.images}: all {len(generated):,} images are equal")
     extractor = load_extractor(evaluation)
     space = evaluation.neighbors
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = any_device()
     extractor.to(device)
     measured = Measured.of(real, train, extractor, space, measuring)
     reference = Reference(torch.Size(shape), train, extractor, measured)

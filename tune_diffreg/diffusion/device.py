@@ -20,6 +20,11 @@ def device_for(resources: Resources) -> torch.device:
     return torch.device("cuda" if resources.gpu > 0 else "cpu")
 
 
+def any_device() -> torch.device:
+    """A GPU where there is one, for what runs by itself on this machine."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def bound_memory(resources: Resources) -> None:
     """Lets this process take no more of its GPU than the trial's share, so that others fit."""
     if 0 < resources.gpu < 1:

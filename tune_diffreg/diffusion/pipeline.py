@@ -12,6 +12,7 @@ import torch
 from diffusers import DDIMScheduler, UNet2DModel
 from safetensors.torch import load_model
 
+from tune_diffreg.diffusion.device import any_device
 from tune_diffreg.diffusion.model import build_model, predict
 from tune_diffreg.diffusion.sampling import latents, sample, sampling_scheduler
 from tune_diffreg.diffusion.schedule import ddim_scheduler
@@ -77,7 +78,7 @@ class Pipeline:
             InputError: so many steps do not fit into its timesteps, or it fails.
         """
         _check_steps(steps, self.scheduler)
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = any_device()
         self.unet.to(device)
         noise = latents(first, count, self.shape).to(device)
         with _failing_in_a_sentence(self._folder, self.shape):
@@ -124,7 +125,7 @@ class OwnPipeline:
 
     def denoise(self, noise: torch.Tensor, sampler: str, steps: int) -> torch.Tensor:
         """Images `(N, C, H, W) uint8` from noise of that shape."""
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = any_device()
         self._model.to(device)
         scheduler = sampling_scheduler(sampler, self._scheduler)
         return sample(partial(predict, self._model), scheduler, noise.to(device), steps)

@@ -12,7 +12,7 @@ from tune_diffreg.results.confirmation import Repetition, candidates, repetition
 from tune_diffreg.results.folder import StudyFolder
 from tune_diffreg.results.journal import Journal, read_journal
 from tune_diffreg.results.listing import list_states, list_studies, open_study
-from tune_diffreg.results.provenance import first_provenance, versions
+from tune_diffreg.results.provenance import versions
 from tune_diffreg.results.ranking import best_trial, leading_trial
 from tune_diffreg.results.soundness import require_sound
 from tune_diffreg.results.summary import (
@@ -45,7 +45,6 @@ __all__ = [
     "confirmation_rows",
     "final_state",
     "first_floor",
-    "first_provenance",
     "headline",
     "leading_trial",
     "list_states",

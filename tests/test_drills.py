@@ -1,4 +1,4 @@
-"""A share of the drills of `benchmarks/faults.py`, once each: nothing is lost."""
+"""A drill of `benchmarks/faults.py`: nothing is lost."""
 
 from __future__ import annotations
 
@@ -13,17 +13,8 @@ from benchmarks.faults import drill
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-# Those that no other test does, and that take least.
-_HERE = ("checkpoint with flipped bits", "clock set back and driver killed")
 
-
-@pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("undisturbed")
-
-
-@pytest.mark.parametrize("name", _HERE)
-def test_nothing_is_lost(name: str, kept: Path) -> None:
-    (kind,) = [kind for kind in KINDS if kind.name == name]
-    row = drill(kind, 0, undisturbed(kept, kind.straight))
+def test_nothing_is_lost_by_a_kill_after_the_clock_was_set_back(tmp_path: Path) -> None:
+    (kind,) = [kind for kind in KINDS if kind.name == "clock set back and driver killed"]
+    row = drill(kind, 0, undisturbed(tmp_path, kind.straight))
     assert {column: row[column] for column in KINDS_OF_LOSS if row[column]} == {}, row

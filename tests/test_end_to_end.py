@@ -179,21 +179,25 @@ def test_mlflow_shows_one_parent_and_a_child_a_trial(finished: Path) -> None:
         assert "samples.png" in {f.path for f in client.list_artifacts(run.info.run_id)}
 
 
-def test_a_finished_study_is_shown_again_and_not_run_again(finished: Path) -> None:
+def test_a_finished_study_is_shown_again_and_not_run_again(
+    finished: Path, command: Command
+) -> None:
     before = (finished / "digits" / "trials.csv").read_bytes()
-    done = run_cli(*tiny_run(finished))
-    assert done.returncode == 0, done.stderr
-    assert "8 trials in" in done.stdout
-    assert " started" not in done.stdout
+    status, printed = command(*tiny_run(finished))
+    assert status == 0, printed
+    assert "8 trials in" in printed
+    assert " started" not in printed
     assert (finished / "digits" / "trials.csv").read_bytes() == before
     assert len(runs(finished)[2]) == TRIALS
 
 
-def test_another_study_of_that_name_is_refused_and_nothing_overwritten(finished: Path) -> None:
+def test_another_study_of_that_name_is_refused_and_nothing_overwritten(
+    finished: Path, command: Command
+) -> None:
     before = (finished / "digits" / "study.yaml").read_bytes()
-    done = run_cli(*tiny_run(finished, "optimizer.learning_rate=0.001"))
-    assert done.returncode == 2
-    assert "holds a study 'digits' made from another file" in done.stderr
+    status, printed = command(*tiny_run(finished, "optimizer.learning_rate=0.001"))
+    assert status == 2
+    assert "holds a study 'digits' made from another file" in printed
     assert (finished / "digits" / "study.yaml").read_bytes() == before
 
 
@@ -226,10 +230,12 @@ def test_the_export_is_of_the_best_trial(finished: Path, exported: Path, summary
     assert sheet.startswith(b"\x89PNG")
 
 
-def test_an_export_is_not_written_over_something(finished: Path, exported: Path) -> None:
-    done = run_cli("export", "digits", "--output", exported, "--storage", finished)
-    assert done.returncode == 2
-    assert "exists already" in done.stderr
+def test_an_export_is_not_written_over_something(
+    finished: Path, exported: Path, command: Command
+) -> None:
+    status, printed = command("export", "digits", "--output", exported, "--storage", finished)
+    assert status == 2
+    assert "exists already" in printed
 
 
 def test_training_the_export_repeats_the_score_to_the_last_bit(

@@ -16,6 +16,7 @@ from mlflow import MlflowClient
 from tests.conftest import optuna_trials, run_cli, tiny_run
 from tune_diffreg.results import TrialRecord, open_study, read_journal, replay
 from tune_diffreg.results.journal import Event
+from tune_diffreg.search.checkpoint import LATEST
 from tune_diffreg.tracking import local_uri
 
 pytestmark = pytest.mark.slow
@@ -87,7 +88,10 @@ def held(before: dict[str, TrialRecord], after: dict[str, TrialRecord]) -> None:
 
 @pytest.mark.timeout(600)
 def test_a_study_stopped_in_every_way_goes_on_each_time_and_loses_nothing(tmp_path: Path) -> None:
-    """Ctrl-C, Ctrl-C twice and SIGKILL, one after the other; SIGTERM is what `stop` sends."""
+    """Ctrl-C, Ctrl-C twice and SIGKILL, one after the other; SIGTERM is what `stop` sends.
+
+    After the last the latest checkpoint has a flipped bit too.
+    """
     known: dict[str, TrialRecord] = {}
     for ways in ((signal.SIGINT,), (signal.SIGINT, signal.SIGINT)):
         so_far = reports(journal(tmp_path))
@@ -113,6 +117,10 @@ def test_a_study_stopped_in_every_way_goes_on_each_time_and_loses_nothing(tmp_pa
     running.wait()
     # The driver's Ray notices its end by itself; until then its trials hold the cores.
     psutil.wait_procs(orphans, timeout=60)
+    (latest,) = (tmp_path / "digits" / "trials").glob(f"*/{LATEST}")
+    content = bytearray(latest.read_bytes())
+    content[len(content) // 2] ^= 1
+    latest.write_bytes(content)
     held(known, records(tmp_path))
     known = records(tmp_path)
 

@@ -218,9 +218,12 @@ def test_what_cannot_be_judged_is_one_sentence(
 
 
 @pytest.mark.slow
-def test_an_export_scores_what_its_study_scored(finished: Path, tmp_path: Path) -> None:
+def test_an_export_scores_what_its_study_scored(
+    finished: Path, tmp_path: Path, command: Command
+) -> None:
     output = tmp_path / "best"
-    assert run_cli("export", "digits", "--storage", finished, "--output", output).returncode == 0
+    status, _ = command("export", "digits", "--storage", finished, "--output", output)
+    assert status == 0
     done = run_cli("evaluate", output, "--json")
     assert done.returncode == 0, done.stderr
     best = json.loads((finished / "digits" / "summary.json").read_text())["best"]
@@ -229,6 +232,6 @@ def test_an_export_scores_what_its_study_scored(finished: Path, tmp_path: Path) 
     assert found["scores"]["memorized_fraction"] == best["constraints"]["memorized_fraction"]
     damaged = next((output / "pipeline").rglob("*.safetensors"))
     damaged.write_bytes(damaged.read_bytes()[:100])
-    done = run_cli("evaluate", output)
-    assert done.returncode == 2
-    assert "is no pipeline of an unconditional U-Net" in done.stderr
+    status, printed = command("evaluate", output)
+    assert status == 2
+    assert "is no pipeline of an unconditional U-Net" in printed

@@ -218,26 +218,25 @@ def eater(in_channels, sample_size, mebibytes=0):
 """
 
 
-def eating(tmp_path: Path, mebibytes: int, *overrides: str) -> subprocess.Popen[str]:
-    """A study with one trial that takes so much more at each step."""
+def eating(tmp_path: Path, mebibytes: list[int], *overrides: str) -> subprocess.Popen[str]:
+    """A study with trials that take so much more at each step, and one that does not."""
     (tmp_path / "eaters.py").write_text(EATER)
     model = "{in_channels: 1, sample_size: 8, factory: 'eaters:eater'}"
+    hungry = ", ".join(f"by{n}: {{model.arguments: {{mebibytes: {n}}}}}" for n in mebibytes)
     return start(
-        tmp_path, *ALONE, f"model={model}", "search.trials=2",
+        tmp_path, *ALONE, f"model={model}", f"search.trials={len(mebibytes) + 1}",
         "search.space={optimizer.weight_decay: {low: 0.1, high: 1.0}}",
-        f"search.baselines={{hungry: {{model.arguments: {{mebibytes: {mebibytes}}}}}}}",
-        *overrides, cwd=tmp_path,
+        f"search.baselines={{{hungry}}}", *overrides, cwd=tmp_path,
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("mebibytes", [100, 20_000], ids=["step by step", "at once"])
-def test_a_trial_that_takes_more_memory_than_it_may_fails_alone(
-    tmp_path: Path, mebibytes: int
-) -> None:
-    screen = ended(eating(tmp_path, mebibytes, "resources.memory=2"))
-    hungry, other = records(tmp_path).values()
-    assert hungry.state == "failed"
-    assert (hungry.reason or "").startswith("needed more than resources.memory 2 GiB")
+def test_a_trial_that_takes_more_memory_than_it_may_fails_alone(tmp_path: Path) -> None:
+    step_by_step, at_once = 100, 20_000
+    screen = ended(eating(tmp_path, [step_by_step, at_once], "resources.memory=2"))
+    *hungry, other = records(tmp_path).values()
+    for record in hungry:
+        assert record.state == "failed"
+        assert (record.reason or "").startswith("needed more than resources.memory 2 GiB")
     assert other.state == "complete"
     assert "goes on from its checkpoint" not in screen
 
@@ -250,7 +249,7 @@ def test_a_trial_that_ray_ends_for_want_of_memory_fails_alone(
     if allowed > 0.9:
         pytest.skip("too little memory is free on this machine")
     monkeypatch.setenv("RAY_memory_usage_threshold", f"{allowed:.3f}")
-    ended(eating(tmp_path, 100))
+    ended(eating(tmp_path, [100]))
     hungry, other = records(tmp_path).values()
     assert hungry.state == "failed"
     assert (hungry.reason or "").startswith("its machine ran out of memory")

@@ -13,7 +13,7 @@ import torch
 
 from benchmarks.knobs import KNOBS, OFF, SCORES, SEEDS, SIZES, effects, study, trainings
 from benchmarks.loops import LOOPS
-from benchmarks.training import matmul_rate, packed, setting_on, speed
+from benchmarks.training import matmul_rate, packed, setting_on, speed, steps_in
 from tests.conftest import ROOT
 
 WITHOUT = """
@@ -49,7 +49,8 @@ ours(setting_on(torch.device("cpu"), Path()))(1)
 def test_a_loop_trains_and_has_a_speed(name: str, tmp_path: Path) -> None:
     setting = setting_on(torch.device("cpu"), tmp_path)
     small = replace(setting, images=setting.images[:128])
-    assert speed(LOOPS[name](small), small.batch_size, seconds=0.1) > 1
+    loop = LOOPS[name](small)
+    assert speed(loop, steps_in(loop, seconds=0.1), small.batch_size) > 1
 
 
 @pytest.mark.slow

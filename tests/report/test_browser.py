@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request
 
-from tests.conftest import run_cli
+from tests.conftest import Command
 from tests.search.test_coordinator import coordinator, play, tiny_study
 from tune_diffreg.report import write_report
 from tune_diffreg.results import StudyFolder
@@ -120,12 +120,14 @@ def test_in_print(browser: Browser, confirmed: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_report_command_makes_the_same_page_again(confirmed: Path, browser: Browser) -> None:
+def test_the_report_command_makes_the_same_page_again(
+    confirmed: Path, browser: Browser, command: Command
+) -> None:
     report = confirmed / "digits" / "report.html"
     before = opened(browser, report).locator("body").inner_text()
     report.unlink()
-    done = run_cli("report", "digits", "--storage", confirmed)
-    assert done.returncode == 0, done.stderr
+    status, printed = command("report", "digits", "--storage", confirmed)
+    assert status == 0, printed
     assert opened(browser, report).locator("body").inner_text() == before
 
 

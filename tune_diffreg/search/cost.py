@@ -99,11 +99,9 @@ def _scoring_seconds(study: Study, trial: Trial) -> float:
     """From one call of the network, the features of one batch, and statistics of whole sets."""
     settings = study.evaluation
     batch = min(settings.samples, scoring_batch(trial.materials.train.shape))
-    trial.denoise(batch, steps=2)  # compiles
-    start = time.monotonic()
-    images = trial.denoise(batch, steps=2)
     calls_a_step = 2 if settings.sampler == "heun" else 1
-    call = (time.monotonic() - start) / (2 * calls_a_step) / batch
+    images, seconds = _denoised(trial, batch)
+    call = seconds / (settings.steps * calls_a_step)
     reference = trial.materials.reference
     start = time.monotonic()
     features = reference.features(images)
@@ -118,6 +116,23 @@ def _scoring_seconds(study: Study, trial: Trial) -> float:
     }
     judged = judging[settings.samples_at_rungs] * (rungs - 1) + judging[settings.samples]
     return (denoising + losses * rungs) * call + samples * looking + judged
+
+
+def _denoised(trial: Trial, batch: int) -> tuple[torch.Tensor, float]:
+    """So many images, and the seconds that each takes.
+
+    They are of all steps where these take little time, else of two, which have a larger share in
+    what is done once an image.
+    """
+    trial.denoise(batch, steps=2)  # compiles
+    start = time.monotonic()
+    images = trial.denoise(batch, steps=2)
+    taken, steps = time.monotonic() - start, trial.config.evaluation.steps
+    if taken * steps / 2 > _SECONDS:
+        return images, taken * steps / 2 / batch
+    start = time.monotonic()
+    images = trial.denoise(batch)
+    return images, (time.monotonic() - start) / batch
 
 
 def _judging_seconds(

@@ -139,7 +139,7 @@ def test_an_exception_in_a_trial_fails_that_trial_alone_and_its_reason_is_kept(
     """A file stands where the third trial's folder would be."""
     (tmp_path / "digits" / "trials").mkdir(parents=True)
     (tmp_path / "digits" / "trials" / "t0002").write_text("in the way")
-    done = run_cli(*tiny_run(tmp_path, "search.trials=5"))
+    done = run_cli(*tiny_run(tmp_path, "search.trials=5", "search.concurrent=1"))
     assert done.returncode == 0, done.stdout + done.stderr
     after = records(tmp_path)
     assert after["t0002"].state == "failed"
@@ -158,6 +158,7 @@ def test_a_study_in_which_every_trial_diverges_fails_and_says_why(tmp_path: Path
         *tiny_run(
             tmp_path, "search.trials=2", "search.baselines={}", "optimizer.learning_rate=1.0",
             "search.space={optimizer.weight_decay: {low: 50.0, high: 90.0}}",
+            "search.concurrent=1",
         )
     )  # fmt: skip
     assert done.returncode == 1, done.stdout + done.stderr

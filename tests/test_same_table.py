@@ -112,8 +112,10 @@ def same_table(storage: Path, undisturbed: Path) -> None:
     assert children(storage) == [(r.id, r.state) for r in wanted.values()]
 
 
-def test_a_disk_that_is_full_for_a_while_costs_time_alone(disk: Disk, undisturbed: Path) -> None:
-    running = start(disk.path, *ALONE)
+def test_a_disk_that_is_full_for_a_while_costs_time_and_for_good_interrupts_the_study(
+    disk: Disk, undisturbed: Path
+) -> None:
+    running = start(disk.path, *ALONE, "resources.storage_seconds=25")
     wait_for(disk.path, lambda events: reports(events) >= 1)
     disk.fill_for(15, running)
     before = journal(disk.path)
@@ -121,20 +123,13 @@ def test_a_disk_that_is_full_for_a_while_costs_time_alone(disk: Disk, undisturbe
     assert running.poll() is None
     assert journal(disk.path) == before
     disk.empty()
-    screen = ended(running)
-    assert screen.count("The storage cannot be written (No space left on device)") == 1
-    assert screen.count("The storage can be written again") == 1
-    same_table(disk.path, undisturbed)
+    wait_for(disk.path, lambda events: reports(events) > reports(before))
 
-
-def test_a_disk_that_stays_full_interrupts_the_study_which_then_goes_on(
-    disk: Disk, undisturbed: Path
-) -> None:
-    running = start(disk.path, *ALONE, "resources.storage_seconds=5")
-    wait_for(disk.path, lambda events: reports(events) >= 1)
     disk.fill_for(100, running)
     screen = ended(running, 130)
-    assert "The storage could not be written for 0:0" in screen
+    assert screen.count("The storage cannot be written (No space left on device)") == 2
+    assert screen.count("The storage can be written again") == 1
+    assert "The storage could not be written for 0:2" in screen
     assert "Nothing is lost." in screen
     assert f"tune-diffreg resume digits --storage {disk.path}" in screen
     again = run_cli("resume", "digits", "--storage", disk.path)
@@ -147,23 +142,20 @@ def test_a_disk_that_stays_full_interrupts_the_study_which_then_goes_on(
     same_table(disk.path, undisturbed)
 
 
-def test_a_trial_that_hangs_goes_on_in_another_process(tmp_path: Path, undisturbed: Path) -> None:
+def test_a_trial_goes_on_in_another_process_when_its_own_dies_or_hangs(
+    tmp_path: Path, undisturbed: Path
+) -> None:
     running = start(tmp_path, *ALONE, "resources.hang_seconds=20")
-    wait_for(tmp_path, lambda events: reports(events) >= 1)
-    (hanging,) = actors(running)
-    hanging.send_signal(signal.SIGSTOP)
-    screen = ended(running)
-    assert "goes on from its checkpoint: it gave no sign of life for 0:20" in screen
-    assert not hanging.is_running()
-    same_table(tmp_path, undisturbed)
-
-
-def test_a_trial_whose_process_is_killed_goes_on(tmp_path: Path, undisturbed: Path) -> None:
-    running = start(tmp_path, *ALONE)
     wait_for(tmp_path, lambda events: reports(events) >= 1)
     (killed,) = actors(running)
     killed.kill()
-    assert "goes on from its checkpoint: its process died" in ended(running)
+    wait_for(tmp_path, lambda events: reports(events) >= 2)
+    (hanging,) = actors(running)
+    hanging.send_signal(signal.SIGSTOP)
+    screen = ended(running)
+    assert "goes on from its checkpoint: its process died" in screen
+    assert "goes on from its checkpoint: it gave no sign of life for 0:20" in screen
+    assert not hanging.is_running()
     same_table(tmp_path, undisturbed)
 
 

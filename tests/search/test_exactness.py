@@ -43,7 +43,6 @@ def test_processes_that_take_over_from_each_other_change_no_bit(tmp_path: Path) 
             return processes.submit(go_on, tmp_path / folder, until).result()
 
         straight = trained("straight", STEPS)
-        for seed in range(2):
-            for stop in sorted(random.Random(seed).sample(range(1, STEPS), 2)):
-                assert trained(f"stopped {seed}", stop) != straight
-            assert trained(f"stopped {seed}", STEPS) == straight
+        for stop in sorted(random.Random(0).sample(range(1, STEPS), 3)):
+            assert trained("stopped", stop) != straight
+        assert trained("stopped", STEPS) == straight

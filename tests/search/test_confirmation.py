@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import tiny_study
 from tests.search.test_coordinator import coordinator, play
 from tune_diffreg.errors import InputError
-from tune_diffreg.results import StudyFolder, candidates, read_journal, repetitions
+from tune_diffreg.results import StudyFolder, TrialRecord, candidates, read_journal, repetitions
 from tune_diffreg.search.budget import Budget
 from tune_diffreg.search.confirmation import Confirmation
 from tune_diffreg.search.halving import Decision
@@ -99,7 +99,8 @@ def test_the_search_leaves_over_what_confirmation_needs() -> None:
     budget = Budget(study, 0, 0.0, lambda: clock[0])
     budget.spend(2000)
     assert not budget.spent()
-    assert budget.spent(under_way=1000)
+    assert not budget.spent([TrialRecord("t0002", {})])  # 320 images, to the first rung
+    assert budget.spent([TrialRecord("t0000", {}, baseline="unregularized")])  # 1,280, to the end
     # 2,000 images took 600 s, so the 10,240 of confirmation will take 3,072 s.
     clock[0] = 500
     assert not budget.spent()

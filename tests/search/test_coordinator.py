@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -174,6 +175,31 @@ def test_images_about_to_be_seen_count_as_spent(tmp_path: Path) -> None:
     assert not subject.finished
 
 
+@pytest.mark.parametrize(
+    "overrides",
+    [["halving=null"], ["search.when_spent=stop"], [STOP, "search.when_spent=stop"]],
+    ids=["all run to the end", "stopped at rungs, promote", "stopped at rungs, stop"],
+)
+def test_a_search_with_many_workers_leaves_confirmation_what_it_needs(
+    tmp_path: Path, overrides: list[str]
+) -> None:
+    """Baselines and controls too are under way for longer than to the next rung."""
+    study = tiny_study("halving.controls=0.5", *overrides, "search.images=6000",
+                       "search.trials=1000")  # fmt: skip
+    subject = coordinator(tmp_path, study)
+    running: dict[str, Iterator[int]] = {}
+    while not subject.finished:
+        while len(running) < 8 and (assignment := subject.next_trial()) is not None:
+            known = assignment.reported
+            running[assignment.trial_id] = iter(r for r in study.rungs() if r not in known)
+        for trial, rungs in list(running.items()):
+            rung = next(rungs)
+            if not subject.report(trial, rung, 1.0, scores(loss(trial, rung))).goes_on:
+                del running[trial]
+    seen = sum(record.images for record in subject.records.values())
+    assert 6000 <= seen <= 6000 + study.training.images
+
+
 def test_hours_count_running_time_alone_and_over_all_sessions(tmp_path: Path) -> None:
     study = tiny_study("search.hours=1.0", "search.baselines={}")
     folder = StudyFolder(tmp_path, study.name)
@@ -190,12 +216,12 @@ def test_hours_count_running_time_alone_and_over_all_sessions(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("when_spent", "ends_at"), [("finish", 1280), ("stop", 640)], ids=["finish", "stop"]
+    ("when_spent", "images", "ends_at"), [("finish", 1300, 1280), ("stop", 700, 640)]
 )
 def test_running_trials_finish_or_stop_when_all_is_spent(
-    tmp_path: Path, when_spent: str, ends_at: int
+    tmp_path: Path, when_spent: str, images: int, ends_at: int
 ) -> None:
-    study = tiny_study("search.images=640", "search.baselines={}", "halving.controls=1.0",
+    study = tiny_study(f"search.images={images}", "search.baselines={}", "halving.controls=1.0",
                        f"search.when_spent={when_spent}")  # fmt: skip
     subject = coordinator(tmp_path, study)
     first, second = subject.next_trial(), subject.next_trial()

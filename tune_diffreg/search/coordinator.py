@@ -117,7 +117,7 @@ class Coordinator:
             return None
         if self._to_continue:
             return self._assignment(self.records[self._to_continue.pop(0)])
-        if self._budget.spent(self._under_way()):
+        if self._budget.spent(self._running.values()):
             return None
         promoted = self._halving.promotable(closing=self._closing)
         if promoted is not None:
@@ -143,8 +143,8 @@ class Coordinator:
             return Decision.FAIL
         decision = self._judge(record, images, scores)
         self._budget.spend(images - record.images)
-        stops = self._study.search.when_spent == "stop" and self._budget.spent()
-        if decision.goes_on and stops:
+        others = [other for other in self._running.values() if other is not record]
+        if decision.goes_on and self._budget.stops(others):
             decision = Decision.PRUNE
         self._note(
             "report",
@@ -236,15 +236,6 @@ class Coordinator:
         self._running[record.id] = record
         reported = tuple(report.images for report in record.reports)
         return Assignment(record.id, self._study.trial_config(record.values), reported)
-
-    def _under_way(self) -> int:
-        """Images that running trials will have seen more at their next rungs, if that matters."""
-        if self._study.search.images is None:
-            return 0
-        return sum(
-            next((r for r in self._rungs if r > record.images), record.images) - record.images
-            for record in self._running.values()
-        )
 
     def _judge(self, record: TrialRecord, images: int, scores: Mapping[str, float]) -> Decision:
         """Baselines run to the end and set no standard at the rungs: they are chosen, not drawn,

@@ -121,8 +121,8 @@ def _scoring_seconds(study: Study, trial: Trial) -> float:
 def _denoised(trial: Trial, batch: int) -> tuple[torch.Tensor, float]:
     """So many images, and the seconds that each takes.
 
-    They are of all steps where these take little time, else of two, which have a larger share in
-    what is done once an image.
+    They are of all steps, for as long as training was timed, where these take little time; else of
+    two, which have a larger share in what is done once an image.
     """
     trial.denoise(batch, steps=2)  # compiles
     start = time.monotonic()
@@ -130,9 +130,11 @@ def _denoised(trial: Trial, batch: int) -> tuple[torch.Tensor, float]:
     taken, steps = time.monotonic() - start, trial.config.evaluation.steps
     if taken * steps / 2 > _SECONDS:
         return images, taken * steps / 2 / batch
-    start = time.monotonic()
-    images = trial.denoise(batch)
-    return images, (time.monotonic() - start) / batch
+    start, rounds = time.monotonic(), 0
+    while time.monotonic() - start < _SECONDS:
+        images = trial.denoise(batch)
+        rounds += 1
+    return images, (time.monotonic() - start) / rounds / batch
 
 
 def _judging_seconds(

@@ -15,6 +15,7 @@ from tests.conftest import Command, tiny_run, tiny_study
 from tests.search.test_coordinator import coordinator, play
 from tune_diffreg import service
 from tune_diffreg.interrupts import sigterm_as_ctrl_c
+from tune_diffreg.patience import StorageLost
 from tune_diffreg.results import StudyFolder, read_journal, read_state
 from tune_diffreg.tracking import Follower, Outcome
 from tune_diffreg.tracking.follower import Source
@@ -118,3 +119,25 @@ def test_ray_does_not_get_to_decide_what_it_means() -> None:
     with sigterm_as_ctrl_c(), pytest.raises(KeyboardInterrupt), ray_cluster(None):
         terminated()
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_storage_that_is_gone_ends_it_too(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unmounted, say: not even what was written can be read."""
+
+    def unmounted(session: service.Session, *_: Any) -> dict[str, Any]:
+        session.folder.journal.touch()
+        lost = StorageLost("The storage could not be written for 0:05 (No such file or directory).")
+        session.patience.lost = lost
+        session.folder.storage.rename(tmp_path / "elsewhere")
+        raise lost
+
+    monkeypatch.setattr(service, "run_search", unmounted)
+    monkeypatch.setattr(service, "Follower", Untold)
+    status, printed = command(*tiny_run(tmp_path / "runs"))
+    assert status == 130, printed
+    assert "The storage could not be written for 0:05" in printed
+    assert f"Nothing is lost. Go on with:  tune-diffreg resume digits --storage {tmp_path}" in (
+        printed
+    )

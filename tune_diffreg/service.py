@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
+from tune_diffreg.errors import InputError
 from tune_diffreg.interrupts import sigterm_as_ctrl_c
 from tune_diffreg.notes import data_notes
 from tune_diffreg.observation import Observer, log_to
@@ -59,7 +60,10 @@ def run_study(study: Study, storage: Path, console: Console, address: str | None
         try:
             return _run(study, folder, console, address)
         except KeyboardInterrupt:  # outside of the search, or a second one inside
-            _say_interrupted(folder, console)
+            if folder.study.exists():
+                _say_interrupted(folder, console)
+            else:
+                console.print("Interrupted before the study began.")
             return EXIT_INTERRUPTED
 
 
@@ -91,7 +95,7 @@ def _run(study: Study, folder: StudyFolder, console: Console, address: str | Non
                 observer.state = summary["state"]
             patience(lambda: write_report(folder))
         except (KeyboardInterrupt, StorageLost):
-            summary = read_state(folder, running=False) | {"state": "interrupted"}
+            summary = _state_of_interrupted(folder)
         finally:
             outcome = _delivered(follower, folder, summary)
     later = f"{program()} sync {study.name}{storage_option(folder.storage)}"
@@ -99,7 +103,18 @@ def _run(study: Study, folder: StudyFolder, console: Console, address: str | Non
         console.print(sentence, style="yellow", soft_wrap=True)
     if patience.lost is not None:
         console.print(str(patience.lost), style="yellow", soft_wrap=True)
+    if summary is None:
+        _say_interrupted(folder, console)
+        return EXIT_INTERRUPTED
     return _conclude(study, folder, summary, console)
+
+
+def _state_of_interrupted(folder: StudyFolder) -> dict[str, Any] | None:
+    """Where a study stands that was broken off; None where its storage cannot even be read."""
+    try:
+        return read_state(folder, running=False) | {"state": "interrupted"}
+    except (InputError, OSError):
+        return None
 
 
 def _delivered(follower: Follower, folder: StudyFolder, summary: dict[str, Any] | None) -> Outcome:
@@ -111,11 +126,8 @@ def _delivered(follower: Follower, folder: StudyFolder, summary: dict[str, Any] 
 
 
 def _say_interrupted(folder: StudyFolder, console: Console) -> None:
-    if folder.study.exists():
-        going_on = f"{program()} resume {folder.name}{storage_option(folder.storage)}"
-        console.print(f"Interrupted. Nothing is lost. Go on with:  {going_on}", soft_wrap=True)
-    else:
-        console.print("Interrupted before the study began.")
+    going_on = f"{program()} resume {folder.name}{storage_option(folder.storage)}"
+    console.print(f"Interrupted. Nothing is lost. Go on with:  {going_on}", soft_wrap=True)
 
 
 def prepare_with_progress(

@@ -57,7 +57,7 @@ class Stage:
         found = []
         for _ in range(round(seconds)):
             self.now += 1
-            found += self.conductor.silent()
+            found += self.conductor.overdue()
         return found
 
     def state(self, trial: str) -> tuple[str, str | None]:
@@ -109,6 +109,34 @@ def test_nothing_begins_while_a_trial_stops_which_may_be_promoted_at_once(tmp_pa
     stage.conductor.stopped(second)
     assert stage.start() == first  # promoted
     assert stage.slice(first, images=352)
+
+
+def test_a_trial_that_takes_too_long_for_a_rung_goes_on_elsewhere_and_fails_the_third_time(
+    tmp_path: Path,
+) -> None:
+    stage = Stage(tmp_path, "resources.rung_seconds=60", "halving=null", "training.images=1280")
+    slow = stage.start()
+    assert stage.watch(50) == []
+    assert stage.slice(slow, images=32)  # alive, but slow
+    assert stage.watch(20) == [slow]
+    stage.conductor.died(slow)
+    said = "it took longer than 1:00 for a rung (resources.rung_seconds)"
+    assert stage.told[-1] == {"event": "again", "trial": slow, "reason": said}
+    for _ in range(MOST_RESTARTS):
+        assert stage.start() == slow
+        assert slow in stage.watch(61)
+        stage.conductor.died(slow)
+    assert stage.state(slow) == ("failed", f"{said}, 3 times in a row")
+
+
+def test_each_rung_has_its_own_time(tmp_path: Path) -> None:
+    stage = Stage(
+        tmp_path, "resources.rung_seconds=60", "halving.variant=stop", "halving.controls=1"
+    )
+    first = stage.start()
+    for rung in (320, 640):
+        assert stage.watch(50) == []
+        assert stage.rung(first, rung)
 
 
 def test_silence_beyond_the_limit_is_a_hang_and_any_result_a_sign_of_life(tmp_path: Path) -> None:

@@ -52,7 +52,8 @@ class _Run:
     Attributes:
         actor: what Ray calls its process; None while there is none yet.
         heard: when it last gave a sign of life, on the conductor's clock.
-        hung: whether it was given up for want of one.
+        since: when it began with what it does now, the next rung.
+        overdue: why its process was ended, where that was for what it did not do in time.
         machine: Ray's name of where it runs, once it has given one.
         leaves: whether it was asked to go on elsewhere, or does so of its own accord.
         stops: whether it was told to stop, and is not known to have done so.
@@ -60,7 +61,8 @@ class _Run:
 
     actor: str | None = None
     heard: float = 0.0
-    hung: bool = False
+    since: float = 0.0
+    overdue: str | None = None
     machine: str | None = None
     leaves: bool = False
     stops: bool = False
@@ -140,7 +142,7 @@ class Conductor:
 
     def began(self, trial_id: str, actor: str) -> None:
         """Notes that a trial has a process now."""
-        self._runs[trial_id] = _Run(actor, self._watched)
+        self._runs[trial_id] = _Run(actor, self._watched, self._watched)
 
     def result(self, trial_id: str, result: Mapping[str, Any]) -> bool:
         """Takes a trial's result; whether it goes on."""
@@ -196,8 +198,8 @@ class Conductor:
                 self._unsettled.remove(case)
                 self._deaths[case.trial] += death is not Death.MACHINE
 
-    def silent(self) -> list[str]:
-        """The trials that hang, each once for every `resources.hang_seconds` that it does.
+    def overdue(self) -> list[str]:
+        """The trials that hang or take too long for a rung, each once for every such time.
 
         To be asked all the time. What passes while it is not asked (the driver waits for its
         storage, say) does not count, since results are not taken then either.
@@ -205,26 +207,29 @@ class Conductor:
         now = self._clock()
         self._watched += min(now - self._looked, _LONGEST_LOOK_SECONDS)
         self._looked = now
-        limit = self._resources.hang_seconds
-        if limit is None:
-            return []
-        found = [
-            trial_id
-            for trial_id, run in self._runs.items()
-            if run.actor is not None and self._watched - run.heard > limit
-        ]
-        for trial_id in found:
-            self._runs[trial_id].hung, self._runs[trial_id].heard = True, self._watched
+        found = []
+        for trial_id, run in self._runs.items():
+            reason = None if run.actor is None else self._overdue(run)
+            if reason:
+                found.append(trial_id)
+                run.overdue, run.heard, run.since = reason, self._watched, self._watched
         return found
+
+    def _overdue(self, run: _Run) -> str | None:
+        hang, rung = self._resources.hang_seconds, self._resources.rung_seconds
+        if hang is not None and self._watched - run.heard > hang:
+            return f"it gave no sign of life for {duration(hang)} (resources.hang_seconds)"
+        if rung is not None and self._watched - run.since > rung:
+            return f"it took longer than {duration(rung)} for a rung (resources.rung_seconds)"
+        return None
 
     def _reason(self, trial_id: str, run: _Run) -> str:
         """What ended a process; counts it where that was the trial's own."""
         if run.leaves:
             return "its machine is being taken away"
-        if run.hung:
+        if run.overdue:
             self._deaths[trial_id] += 1
-            limit = duration(self._resources.hang_seconds or 0.0)
-            return f"it gave no sign of life for {limit} (resources.hang_seconds)"
+            return run.overdue
         death = Death.PROCESS if run.actor is None else self._cause_of(run.actor)
         if death is Death.UNKNOWN and run.actor is not None:
             until = self._watched + _SETTLED_SECONDS
@@ -246,6 +251,7 @@ class Conductor:
         if "rung" not in result:
             return True
         self._deaths.pop(trial_id, None)
+        self._runs[trial_id].since = self._watched
         scores = {k.removeprefix(_SCORE): v for k, v in result.items() if k.startswith(_SCORE)}
         decision: Decision = self._director.report(
             trial_id, result["images"], result["seconds"], scores

@@ -39,7 +39,7 @@ class Watch(Callback):
         self._conductor.began(ours, actor._actor_id.hex())
 
     def on_step_end(self, iteration: int, trials: list[Trial], **_: Any) -> None:  # noqa: ARG002
-        for actor in _actors_of(self._conductor.silent(), trials):
+        for actor in _actors_of(self._conductor.overdue(), trials):
             ray.kill(actor)
         now = time.monotonic()
         if now < self._next_look:

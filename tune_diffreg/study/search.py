@@ -91,6 +91,12 @@ class Resources(Settings):
         "at a rung or compiles, which `check` measures and this must exceed by far; null: none is "
         "too long",
     )
+    rung_seconds: Annotated[float, Field(gt=0)] | None = Field(
+        None,
+        description="longest time that a process may take for a trial's next rung, training and "
+        "scoring, before it is ended and the trial goes on from its checkpoint in another; one "
+        "that this happens to three times in a row fails; null: none is too long",
+    )
     storage_seconds: float = Field(
         600.0,
         ge=0,

@@ -5,6 +5,7 @@ All train on the same images with one batch size, precision and, but for the las
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
@@ -183,11 +184,12 @@ def lucidrains(setting: Setting) -> Loop:
     _, channels, side, _ = setting.images.shape
     levels = len(setting.config.model.block_out_channels)
     wanted = parameters(build_model(setting.config.model, seed=0))
-    candidates = (
-        Unet(dim=width, dim_mults=tuple(2 ** min(k, 1) for k in range(levels)), channels=channels)
-        for width in range(8, 257, 8)
-    )
-    unet = min(candidates, key=lambda model: abs(parameters(model) - wanted))
+    multiples = tuple(2 ** min(level, 1) for level in range(levels))
+    widths = itertools.count(8, 2)
+    candidates = [Unet(dim=next(widths), dim_mults=multiples, channels=channels)]
+    while parameters(candidates[-1]) < wanted:
+        candidates.append(Unet(dim=next(widths), dim_mults=multiples, channels=channels))
+    unet = min(candidates[-2:], key=lambda model: abs(parameters(model) - wanted))
     trainer = Trainer(
         GaussianDiffusion(unet, image_size=side, timesteps=1000, objective="pred_noise"),
         str(folder),

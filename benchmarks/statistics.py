@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -10,9 +10,14 @@ import numpy.typing as npt
 _RESAMPLES = 2000
 
 
-def paired_ratio(turns: Sequence[float], peers: Sequence[float]) -> float:
-    """The middle of the ratios of neighbouring turns, which share a machine's bad minute."""
-    return float(np.median([a / b for a, b in zip(turns, peers, strict=True)]))
+def paired_ratios(turns: Sequence[float], peers: Sequence[float]) -> list[float]:
+    """The ratios of neighbouring turns, which share a machine's bad minute."""
+    return [a / b for a, b in zip(turns, peers, strict=True)]
+
+
+def median(values: npt.ArrayLike) -> float:
+    """The middle of several values."""
+    return float(np.median(np.asarray(values, float)))
 
 
 def iqm(values: npt.ArrayLike) -> float:
@@ -22,10 +27,12 @@ def iqm(values: npt.ArrayLike) -> float:
     return float(ordered[cut : len(ordered) - cut].mean())
 
 
-def interval(values: npt.ArrayLike, seed: int = 0) -> tuple[float, float]:
-    """Bootstrap 95 % interval of the interquartile mean."""
+def interval(
+    values: npt.ArrayLike, middle: Callable[[npt.ArrayLike], float] = iqm, seed: int = 0
+) -> tuple[float, float]:
+    """Bootstrap 95 % interval of the middle."""
     known = np.asarray(values, float)
     draws = np.random.default_rng(seed).integers(len(known), size=(_RESAMPLES, len(known)))
-    middles = [iqm(known[draw]) for draw in draws]
+    middles = [middle(known[draw]) for draw in draws]
     low, high = np.quantile(middles, [0.025, 0.975], method="nearest")
     return float(low), float(high)

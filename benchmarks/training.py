@@ -18,14 +18,13 @@ from dataclasses import replace
 from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import torch
 
 from benchmarks.loops import LOOPS, Loop, Setting, ours, wait_for
 from benchmarks.output import device_name, write_result
-from benchmarks.statistics import paired_ratio
+from benchmarks.statistics import interval, median, paired_ratios
 from tune_diffreg.diffusion.device import bound_memory
 from tune_diffreg.seeds import generator
 from tune_diffreg.study import Resources, TrialConfig, read_study
@@ -76,8 +75,9 @@ def compare(setting: Setting, names: list[str], seconds: float) -> list[dict[str
     steps = {name: steps_in(loop, seconds) for name, loop in loops.items()}
     turns: dict[str, list[float]] = {name: [] for name in names}
     for number in range(_TURNS):
-        for name, loop in loops.items():
-            turns[name].append(speed(loop, steps[name], setting.batch_size))
+        first = number % len(names)  # each is first as often
+        for name in (*names[first:], *names[:first]):
+            turns[name].append(speed(loops[name], steps[name], setting.batch_size))
         found = ", ".join(f"{turns[name][-1]:,.0f}" for name in names)
         print(f"turn {number + 1} of {_TURNS}, images/s: {found}", flush=True)
     return [
@@ -147,17 +147,20 @@ def main() -> None:
         rows = compare(setting_on(device, Path(scratch)), names, seconds=1.5)
     turns = {row["loop"]: row["turns"] for row in rows}
     for row in rows:  # the figure that a target is held against
-        row["ours_is_faster_by"] = round(paired_ratio(turns["ours"], row["turns"]), 3)
+        ratios = paired_ratios(turns["ours"], row["turns"])
+        row["ours_is_faster_by"] = round(median(ratios), 3)
+        row["interval"] = [round(end, 3) for end in interval(ratios, median)]
     targets = {}
     for peer in ("diffusers train_unconditional", _PACKAGE):
         if peer in turns:
-            ratio = paired_ratio(turns["ours"], turns[peer])
-            targets[f"ours against {peer}"] = _target(_TARGETS[device.type], ratio)
+            ratios = paired_ratios(turns["ours"], turns[peer])
+            targets[f"ours against {peer}"] = _target(_TARGETS[device.type], median(ratios))
     for name, loop in (
         ("streamed against held", "ours, streamed from a file"),
         ("five averages against one", "ours, with five averages"),
     ):
-        targets[name] = _target(0.95, paired_ratio(turns[loop], turns["ours"]))
+        if loop in turns:
+            targets[name] = _target(0.95, median(paired_ratios(turns[loop], turns["ours"])))
     content: dict[str, Any] = {"device": device_name(device), "rows": rows}
     if device.type == "cuda":
         rate = matmul_rate(device)

@@ -65,9 +65,9 @@ def test_the_study_its_best_trial_and_its_samples_are_found_in_the_ui(
 
     page = browser.new_page(viewport={"width": 1600, "height": 1000})
     page.set_default_timeout(60_000)
-    page.goto(
-        f"{server}/#/experiments/{experiment.experiment_id}/runs?workflowType=machine_learning"
-    )
+    page.goto(f"{server}/#/experiments")
+    page.get_by_text("Model training").first.click()
+    page.get_by_role("link", name="digits", exact=True).first.click()
     parent = page.locator("[role=row]").filter(has_text="ago").first
     parent.locator("button").first.click()
     page.get_by_role("link", name=str(child.info.run_name), exact=True).first.click()

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
 
 _MARK = ".storage"  # in a local copy: the address of what it is a copy of
-_OWN = "references"  # what each machine makes for itself
 _MOST_PIECES = 100
 _LEASE = ".lease"
 _PIECE = re.compile("[0-9]{15}")
@@ -146,7 +145,7 @@ class Mirror:
     def keeps(self, path: Path) -> bool:
         """Whether a file of the copy belongs to the storage: most files of a study do."""
         parts = path.relative_to(self._copy).parts
-        return len(parts) > 1 and parts[0] != _OWN and not any(p.startswith(".") for p in parts)
+        return len(parts) > 1 and not any(part.startswith(".") for part in parts)
 
     def publish(self, path: Path) -> None:
         self._write(path, self._there(path), path.read_bytes())

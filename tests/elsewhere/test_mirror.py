@@ -28,15 +28,17 @@ def test_what_is_written_whole_is_there_for_others(
 ) -> None:
     storage = storage_at(address)
     assert mirror.address_of(storage) == address
-    for name in ("study/best.yaml", "study/.hidden", "references/large", "file"):
+    for name in ("study/best.yaml", "study/.hidden", "references/features", "file"):
         path = storage / name
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, name)
     other = on_another_machine(address, monkeypatch, tmp_path / "other")
-    for name in ("study/best.yaml", "study/.hidden", "references/large", "file"):
+    for name in ("study/best.yaml", "study/.hidden", "references/features", "file"):
         (other / name).parent.mkdir(parents=True, exist_ok=True)
         fetch(other / name)
-    assert {p.name for p in other.rglob("*") if p.is_file()} == {".storage", "best.yaml"}
+    assert {p.name for p in other.rglob("*") if p.is_file()} == {
+        ".storage", "best.yaml", "features"
+    }  # fmt: skip
     assert (other / "study" / "best.yaml").read_text() == "study/best.yaml"
     withdraw(storage / "study" / "best.yaml")
     assert not (storage / "study" / "best.yaml").exists()

@@ -18,6 +18,7 @@ from tune_diffreg.evaluation.copies import Heldout
 from tune_diffreg.evaluation.features import FeatureExtractor
 from tune_diffreg.evaluation.measured import Measured, Space
 from tune_diffreg.files import read_sealed, write_sealed
+from tune_diffreg.mirror import fetch
 
 _VERSION = 2
 """To be raised when anything that is measured of a reference changes."""
@@ -30,17 +31,22 @@ def reference_file(folder: Path, data: str, extractor: FeatureExtractor, space: 
         data: hash of the splits.
         space: what distances to training images are measured in.
     """
-    made_of = (_VERSION, data, extractor.name, extractor.digest, extractor.dtype, space)
+    features = (extractor.name, extractor.digest, extractor.code, extractor.dtype)
+    made_of = (_VERSION, data, *features, space)
     return folder / f"{hashlib.sha256(repr(made_of).encode()).hexdigest()}.safetensors"
 
 
 def kept(path: Path, make: Callable[[], Measured]) -> Measured:
     """What is in the file `path`, made and written there if it is not there whole.
 
+    Where the storage is elsewhere, another machine may have made it.
+
     Raises:
         InputError: as `make` does, or the file cannot be written.
     """
     try:
+        if not path.exists():
+            fetch(path)
         return _measured(load(bytes(read_sealed(path))))
     except (OSError, ValueError, KeyError, SafetensorError):
         measured = make()

@@ -17,17 +17,19 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from unittest.mock import patch
 
 import numpy as np
 import torch
 import yaml
+from diffusers import DDIMScheduler
 from PIL import Image
 from safetensors.torch import save
 
 from tune_diffreg.data.any_set import real_set
 from tune_diffreg.data.decoding import decoded
+from tune_diffreg.diffusion import ddim_scheduler, sampling_scheduler
 from tune_diffreg.diffusion.model import build_model
 from tune_diffreg.diffusion.pipeline import Pipeline
 from tune_diffreg.errors import InputError
@@ -39,6 +41,7 @@ from tune_diffreg.mirror import Mirror, storage_at
 from tune_diffreg.observation.live import read_live
 from tune_diffreg.observation.status import read_status
 from tune_diffreg.observation.stragglers import stragglers
+from tune_diffreg.production import as_file, save_pipeline
 from tune_diffreg.production.card import model_card
 from tune_diffreg.production.export import load_weights
 from tune_diffreg.production.narrow import narrow
@@ -50,7 +53,7 @@ from tune_diffreg.results.trials import RungReport
 from tune_diffreg.search.checkpoint import LATEST, load_checkpoint
 from tune_diffreg.search.proposals import Proposals
 from tune_diffreg.secrets import holds_credentials, masked, plain_line
-from tune_diffreg.study import Study, read_study
+from tune_diffreg.study import Evaluation, Study, read_study
 from tune_diffreg.tracking.spool import Spool
 
 STUDY = """
@@ -75,6 +78,7 @@ halving: {first_rung: 160, reduction_factor: 2}
 confirmation: {finalists: 1, seeds: 2}
 """
 _SCORES = {"fd_digits_cnn": 40.0, "memorized_fraction": 0.01, "validation_loss": 0.3}
+_SAMPLERS = Evaluation.model_fields["sampler"].annotation
 _VALUES = {"regularization.residual_dropout": 0.2, "optimizer.clip_norm": None}
 
 
@@ -197,8 +201,11 @@ def best_file(content: bytes) -> None:
     compare(("a", best), ("b", _exported()))
     to_yaml(best.model_dump(mode="json", by_alias=True))
     model_card(best, loads_in_diffusers=True)
-    with suppress(InputError):
-        narrow(best, Path("best.yaml"), None, None)
+    try:
+        follows = narrow(best, Path("best.yaml"), None, None)
+    except InputError:
+        return
+    assert read_study(_file("narrow.yaml", as_file(follows).encode())) == follows
 
 
 def journal(content: bytes) -> None:
@@ -315,14 +322,28 @@ def credentials(content: bytes) -> None:
 
 def pipeline(content: bytes) -> None:
     """The configuration of an imported pipeline's network."""
-    folder = _folder() / "pipeline"
-    if not folder.exists():
-        from tune_diffreg.production import save_pipeline
+    _generate("unet/config.json", content, ("ddim",))
 
+
+def scheduler(content: bytes) -> None:
+    """That of its sampler, of which each sampler reads other values."""
+    _generate("scheduler/scheduler_config.json", content, get_args(_SAMPLERS))
+
+
+def _generate(file: str, content: bytes, samplers: tuple[str, ...]) -> None:
+    """What `evaluate` does with a pipeline one of whose files has that content."""
+    folder = _folder() / f"pipeline with another {Path(file).stem}"
+    if not folder.exists():
         save_pipeline(_model(), _exported().config, folder)
-    (folder / "unet" / "config.json").write_bytes(content)
-    with suppress(InputError):
-        Pipeline(folder)
+    (folder / file).write_bytes(content)
+    try:
+        found = Pipeline(folder)
+    except InputError:
+        return
+    for sampler in samplers:
+        if found.shape == (1, 8, 8):  # others are refused, being of no use for those images
+            with suppress(InputError):
+                found.generate(1, sampler, 4)
 
 
 def _image(kind: str, mode: str, **options: Any) -> bytes:
@@ -362,8 +383,20 @@ def _optuna() -> bytes:
     return path.read_bytes()
 
 
-def _unet_config() -> bytes:
-    return json.dumps(dict(_model().config)).encode()
+def _unet_config(**changes: Any) -> bytes:
+    return json.dumps({**_model().config, **changes}).encode()
+
+
+def _sized() -> tuple[bytes, ...]:
+    """Sizes of images as pipelines have them, and as a file may have them all the same."""
+    return tuple(_unet_config(sample_size=size) for size in (8.0, [8], [8, 8], True, None))
+
+
+def _scheduler_configs() -> tuple[bytes, ...]:
+    ddim = ddim_scheduler(_exported().config.diffusion)
+    found = [sampling_scheduler(sampler, ddim) for sampler in get_args(_SAMPLERS)]
+    short = DDIMScheduler(10)  # whose betas are made from numbers in the file
+    return tuple(json.dumps(dict(each.config)).encode() for each in (short, *found))
 
 
 _LIVE = {
@@ -432,5 +465,6 @@ def targets() -> dict[str, Target]:
              b"Authorization: Bearer abcdefghijklmnopqrstuvwxyz"),
             10_000,
         ),
-        "pipeline config": Target(pipeline, (_unet_config(),), 1_500),
+        "pipeline config": Target(pipeline, (_unet_config(), *_sized()), 1_500),
+        "scheduler config": Target(scheduler, _scheduler_configs(), 1_500),
     }  # fmt: skip

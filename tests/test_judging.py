@@ -122,6 +122,9 @@ def pipeline(tmp_path: Path) -> Callable[..., str]:
         ({"num_class_embeds": 10}, [], "its U-Net wants to be told a class"),
         ({"out_channels": 2}, [], "returns 2 channels for 1"),
         ({"sample_size": None}, [], "does not say how large images are"),
+        ({"sample_size": 8.0}, [], "sample_size one or two, found 1 and 8.0"),
+        ({"sample_size": [8]}, [], "sample_size one or two, found 1 and [8]"),
+        ({"sample_size": True}, [], "sample_size one or two, found 1 and True"),
         ({"sample_size": 16}, [], "generates images of 1x16x16, but those of the reference are"),
         ({"in_channels": 3, "out_channels": 3}, [], "generates images of 3x8x8"),
     ],
@@ -148,6 +151,35 @@ def test_a_pipeline_is_scored_with_what_its_spacing_can_take(
     status, printed = command("evaluate", folder, *asked, "--steps", "61")
     assert status == 2
     assert "--steps 61: cannot be spread over 1,000 timesteps" in printed
+
+
+@pytest.mark.parametrize(
+    ("file", "changes", "sentence"),
+    [
+        ("scheduler/scheduler_config.json", {"num_train_timesteps": "x"}, "number of at most"),
+        ("scheduler/scheduler_config.json", {"num_train_timesteps": 999.5}, "number of at most"),
+        ("scheduler/scheduler_config.json", {"num_train_timesteps": 10**10}, "number of at most"),
+        ("scheduler/scheduler_config.json", {"trained_betas": ["x"]}, "is no pipeline of"),
+        ("scheduler/scheduler_config.json", {"prediction_type": 3}, "generating images of 1x8x8"),
+        ("scheduler/scheduler_config.json", {"clip_sample_range": "x"}, "generating images of"),
+        ("unet/config.json", {"sample_size": {"a": 1}}, "found 1 and {'a': 1}"),
+        ("unet/config.json", {"sample_size": [8, 8, 8]}, "found 1 and [8, 8, 8]"),
+        ("unet/config.json", {"in_channels": "1"}, "is no pipeline of"),
+        ("unet/config.json", {"layers_per_block": 10**9}, "layers_per_block must be a whole"),
+        ("unet/config.json", {"block_out_channels": [8192, 8192]}, "weights, more than are"),
+    ],
+)
+def test_a_pipeline_that_says_what_cannot_be_is_one_sentence(
+    command: Command, pipeline: Callable[..., str], file: str, changes: dict[str, Any],
+    sentence: str,
+) -> None:  # fmt: skip
+    folder = pipeline()
+    path = Path(folder) / file
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    status, printed = command("evaluate", folder, "--against", "digits", "--samples", "10")
+    assert status == 2, printed
+    assert sentence in printed.splitlines()[-1]
+    assert "Traceback" not in printed
 
 
 @pytest.mark.usefixtures("sets")

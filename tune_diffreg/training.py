@@ -17,6 +17,7 @@ from tune_diffreg.production.job import Job, scored_at
 from tune_diffreg.production.train import take_part
 from tune_diffreg.production.workers import check_workers, train_on_workers
 from tune_diffreg.results import Best, read_best, with_settings
+from tune_diffreg.results.best import without_cache
 from tune_diffreg.results.journal import Event
 from tune_diffreg.tracking import Follower, Outcome, training_delivery
 
@@ -84,6 +85,8 @@ def train_best(request: Request, say: Say, progress: Callable[[int, int], None])
     tuned = read_best(request.file, request.trusted)
     best = with_settings(tuned, request.file, request.settings)
     images = best.config.training.images
+    if request.output.is_symlink():  # as one that came with an export may be, leading anywhere
+        raise InputError(f"{request.output} is a link; name the folder itself as --output")
     job = Job(best, request.output.resolve(), scored_at(images, request.scores))
     check_workers(job, request.workers, request.address)
     try:
@@ -119,7 +122,7 @@ def train_best(request: Request, say: Say, progress: Callable[[int, int], None])
         else:
             job.remove()
     same = data == tuned.provenance.get("data_sha256")
-    repeats = same and best.config == tuned.config
+    repeats = same and without_cache(best.config) == without_cache(tuned.config)
     return Trained(scores[max(scores)], tuned.result.scores, same, repeats, tracked)
 
 

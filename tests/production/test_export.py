@@ -156,21 +156,6 @@ def test_what_is_exported_follows_the_journal(
         assert (status, "differ" in printed) == (0, False), printed
 
 
-def test_weights_that_are_no_numbers_are_not_exported(
-    finished: Path, tmp_path: Path, command: Command
-) -> None:
-    shutil.copytree(finished / "digits", tmp_path / "digits")
-    best = read_best(tmp_path / "digits" / "best.yaml").trial_id
-    with (tmp_path / "digits" / "trials" / best / "model.safetensors").open("r+b") as file:
-        file.seek(-2000, os.SEEK_END)
-        file.write(b"\xff" * 2000)
-    output = tmp_path / "out"
-    status, printed = command("export", "digits", "--output", output, "--storage", tmp_path)
-    assert (status, printed.count("\n")) == (2, 1)
-    assert "holds what is no number" in printed
-    assert not output.exists()
-
-
 def test_a_report_of_a_damaged_folder_is_refused(
     finished: Path, tmp_path: Path, command: Command
 ) -> None:

@@ -51,7 +51,7 @@ def export(
     ] = None,
 ) -> None:
     """Export the chosen configuration and its trained model."""
-    from tune_diffreg.production import diffusers_arguments
+    from tune_diffreg.production import diffusers_arguments, other_sampler
     from tune_diffreg.production import export as export_study
     from tune_diffreg.results import open_study, read_journal, unfinished
 
@@ -61,7 +61,8 @@ def export(
     typer.echo(f"{exported.trial_id} of study {name}: {output}/best.yaml, {output}/pipeline")
     if not exported.usable:
         typer.echo("It breaks a constraint: do not use it as it is.")
-    for sentence in (*filter(None, [exported.unconfirmed]), *preliminary):
+    known = (exported.unconfirmed, other_sampler(exported.config))
+    for sentence in (*filter(None, known), *preliminary):
         typer.echo(sentence)
     trust_it = " --trust" if exported.config.factories else ""
     typer.echo(f"Train it again:  {program()} train {output}/best.yaml{trust_it}")
@@ -143,15 +144,15 @@ def narrow(
 ) -> None:
     """Write a follow-up study around an exported configuration."""
     from tune_diffreg.files import write_atomically
+    from tune_diffreg.production import as_file
     from tune_diffreg.production import narrow as narrowed
     from tune_diffreg.results import read_best
-    from tune_diffreg.results.formats import to_yaml
 
     if output.exists():
         raise InputError(f"{output} exists already; choose another --output")
     study = narrowed(read_best(best_file, trust), best_file.resolve(), train_, images)
     try:
-        write_atomically(output, to_yaml(study.model_dump(mode="json", exclude_none=True)))
+        write_atomically(output, as_file(study))
     except OSError as error:
         raise InputError(f"{output} cannot be written ({error.strerror})") from None
     typer.echo(f"Run it:  {program()} run {output}")

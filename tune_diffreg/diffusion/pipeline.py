@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,12 @@ from tune_diffreg.factory import in_a_line
 from tune_diffreg.study import TrialConfig
 from tune_diffreg.study.sections import spaced
 
+_MOST_TIMESTEPS = 1_000_000
+"""Of a pipeline from elsewhere; each takes memory, and none is known with more than some 1,000."""
+
+_MOST_LAYERS = 64
+_WEIGHTS = "*.safetensors"
+
 
 class Pipeline:
     """An unconditional U-Net in pixels and its schedule; nothing is downloaded.
@@ -34,19 +40,48 @@ class Pipeline:
 
     def __init__(self, folder: Path) -> None:
         local: dict[str, Any] = {"local_files_only": True}
-        try:
+        self._folder = folder
+        with self._being_read():
+            network = UNet2DModel.load_config(folder, subfolder="unet", **local)
+        self._check_size(network)
+        with self._being_read():
             self.unet = UNet2DModel.from_pretrained(
                 folder, subfolder="unet", use_safetensors=True, low_cpu_mem_usage=False, **local
             ).eval()
-            self.scheduler = DDIMScheduler.from_pretrained(folder, subfolder="scheduler", **local)
+            schedule = DDIMScheduler.load_config(folder, subfolder="scheduler", **local)
+        self._check_unet()
+        self._check_schedule(schedule)
+        with self._being_read():
+            self.scheduler = DDIMScheduler.from_config(schedule)
+
+    @contextmanager
+    def _being_read(self) -> Iterator[None]:
+        """Whatever diffusers raises of files that are missing, damaged or of something else."""
+        try:
+            yield
         except Exception as error:
             raise InputError(
-                f"{folder}: is no pipeline of an unconditional U-Net: {in_a_line(error)}"
+                f"{self._folder}: is no pipeline of an unconditional U-Net: {in_a_line(error)}"
             ) from None
-        self._folder = folder
-        self._check()
 
-    def _check(self) -> None:
+    def _check_size(self, network: dict[str, Any]) -> None:
+        """Before it is built: a short text may describe a network that no machine holds."""
+        layers = network.get("layers_per_block", 2)  # as diffusers does
+        if not _counts(layers) or layers > _MOST_LAYERS:
+            raise InputError(
+                f"{self._folder}: unet/config.json: layers_per_block must be a whole number of at "
+                f"most {_MOST_LAYERS}, found {layers!r:.40}"
+            )
+        with self._being_read(), torch.device("meta"):
+            described = UNet2DModel.from_config(network).num_parameters()
+        weights = sum(file.stat().st_size for file in (self._folder / "unet").glob(_WEIGHTS))
+        if 0 < weights < described:  # of none there are, what reads them tells
+            raise InputError(
+                f"{self._folder}: unet/config.json describes {described:,} weights, more than are "
+                "beside it"
+            )
+
+    def _check_unet(self) -> None:
         config = self.unet.config
         if config.in_channels != config.out_channels:
             raise InputError(
@@ -63,12 +98,26 @@ class Pipeline:
                 f"{self._folder}: its U-Net does not say how large images are; set sample_size in "
                 "unet/config.json"
             )
+        sides = _sides(config.sample_size)
+        if len(sides) != 2 or not all(map(_counts, (config.in_channels, *sides))):
+            raise InputError(
+                f"{self._folder}: unet/config.json: in_channels must be a whole number and "
+                f"sample_size one or two, found {config.in_channels!r:.40} and "
+                f"{config.sample_size!r:.40}"
+            )
+
+    def _check_schedule(self, schedule: dict[str, Any]) -> None:
+        timesteps = schedule.get("num_train_timesteps", 1000)  # as diffusers does
+        if not _counts(timesteps) or timesteps > _MOST_TIMESTEPS:
+            raise InputError(
+                f"{self._folder}: scheduler/scheduler_config.json: num_train_timesteps must be a "
+                f"whole number of at most {_MOST_TIMESTEPS:,}, found {timesteps!r:.40}"
+            )
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """Of an image, `(C, H, W)`."""
-        size = self.unet.config.sample_size
-        height, width = (size, size) if isinstance(size, int) else size
+        height, width = _sides(self.unet.config.sample_size)
         return self.unet.config.in_channels, height, width
 
     def generate(self, count: int, sampler: str, steps: int, first: int = 0) -> torch.Tensor:
@@ -129,6 +178,16 @@ class OwnPipeline:
         self._model.to(device)
         scheduler = sampling_scheduler(sampler, self._scheduler)
         return sample(partial(predict, self._model), scheduler, noise.to(device), steps)
+
+
+def _sides(sample_size: Any) -> Sequence[Any]:
+    """Height and width; one number is both."""
+    return sample_size if isinstance(sample_size, list | tuple) else (sample_size, sample_size)
+
+
+def _counts(value: Any) -> bool:
+    """Whether a value of a JSON file is a number of things."""
+    return type(value) is int and value > 0
 
 
 def _check_steps(steps: int, scheduler: DDIMScheduler) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import yaml
 
+from tune_diffreg.production.sampler import other_sampler
 from tune_diffreg.results import Best
 from tune_diffreg.results.verdict import interval
 from tune_diffreg.words import score, score_name
@@ -47,6 +48,7 @@ def model_card(best: Best, loads_in_diffusers: bool) -> str:
         if loads_in_diffusers
         else "Load `pipeline/model.safetensors` into the module "
         f"that `{best.config.model.factory}` makes.",
+        *filter(None, [other_sampler(best.config)]),
         "## How it was trained",
         f"```yaml\n{_settings(best)}```",
         "`best.yaml` has all settings; stochastic depth, dropout of attention, augmentation and "

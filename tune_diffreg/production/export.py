@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -10,21 +11,23 @@ from pathlib import Path
 
 import pandas as pd
 from diffusers import DDPMPipeline, UNet2DModel
+from PIL.PngImagePlugin import PngImageFile
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_model
+from safetensors.torch import save_model
 from torch import nn
 
-from tune_diffreg.diffusion import sampling_scheduler
 from tune_diffreg.diffusion.model import build_model
-from tune_diffreg.diffusion.schedule import ddim_scheduler
 from tune_diffreg.errors import InputError
+from tune_diffreg.factory import in_a_line
 from tune_diffreg.files import check_new, read_picture, write_atomically
 from tune_diffreg.production.card import model_card
 from tune_diffreg.production.job import Job
+from tune_diffreg.production.sampler import exported_scheduler
 from tune_diffreg.results import Best, StudyFolder, read_choice, trained, versions
 from tune_diffreg.results.folder import PAIRS, SAMPLES
 from tune_diffreg.results.formats import to_json, to_yaml
 from tune_diffreg.search.trial import MODEL
+from tune_diffreg.search.weights import read_weights
 from tune_diffreg.study import TrialConfig
 
 PIPELINE = "pipeline"
@@ -66,7 +69,22 @@ def _fill(folder: Path, best: Best, source: Path) -> None:
     save_pipeline(model, best.config, folder / PIPELINE)
     for sheet in (source / SAMPLES, source / PAIRS):
         if sheet.exists():
-            (folder / sheet.name).write_bytes(read_picture(sheet))
+            (folder / sheet.name).write_bytes(_whole_picture(sheet))
+
+
+def _whole_picture(path: Path) -> bytes:
+    """A PNG file, as it is, after every byte of it was looked at.
+
+    Raises:
+        InputError: it cannot be read, or is damaged.
+    """
+    content = read_picture(path)
+    try:
+        for look in (PngImageFile.verify, PngImageFile.load):  # checksums, then pixels
+            look(PngImageFile(io.BytesIO(content)))
+    except Exception as error:  # Pillow raises many kinds on damage
+        raise InputError(f"{path}: is damaged: {in_a_line(error)}") from None
+    return content
 
 
 def load_weights(model: nn.Module, weights: Path) -> None:
@@ -76,7 +94,7 @@ def load_weights(model: nn.Module, weights: Path) -> None:
         InputError: the file is missing, damaged, or of another model.
     """
     try:
-        found = load_file(weights)
+        found = read_weights(weights)
         model.load_state_dict(found)
     except RuntimeError:
         raise InputError(
@@ -91,15 +109,13 @@ def load_weights(model: nn.Module, weights: Path) -> None:
 
 
 def save_pipeline(model: nn.Module, config: TrialConfig, path: Path) -> None:
-    """A diffusers pipeline with the averaged weights and the sampler that they were scored with.
+    """A diffusers pipeline with the averaged weights and, where it can run it, the sampler that
+    they were scored with.
 
-    Heun's alone gives way to DDIM: diffusers' unconditional pipelines do not scale its input.
     There is no pipeline for a model of one's own: its folder holds `model.safetensors`, for the
     module that its factory makes, and the scheduler.
     """
-    ddim = ddim_scheduler(config.diffusion)
-    sampler = config.evaluation.sampler
-    scheduler = ddim if sampler == "heun" else sampling_scheduler(sampler, ddim)
+    scheduler = exported_scheduler(config)
     if isinstance(model, UNet2DModel):
         DDPMPipeline(unet=model, scheduler=scheduler).save_pretrained(path)
         return

@@ -12,6 +12,7 @@ from typing import Any
 from tune_diffreg.errors import InputError
 from tune_diffreg.files import check_new, locked, write_atomically
 from tune_diffreg.results import Best, read_best
+from tune_diffreg.results.best import without_cache
 from tune_diffreg.results.formats import to_yaml
 from tune_diffreg.results.journal import Event, read_journal
 
@@ -73,8 +74,10 @@ class Job:
         """Its folder, made or found, for this process alone.
 
         Raises:
-            InputError: `output` is in use, cannot be written, or was begun with other settings.
+            InputError: `output` is in use, cannot be written, was begun with other settings, or its
+                folder came with an export and leads elsewhere.
         """
+        self._check_links()
         if not self.written():
             check_new(self.output)
         try:
@@ -103,12 +106,24 @@ class Job:
         """Forgets what it would go on from."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def _check_links(self) -> None:
+        """What lies beside an exported file may have come with it; what it goes on from is changed
+        and removed, so it must be here and nowhere else."""
+        for path in (self.folder, *self.folder.rglob("*")):
+            if path.is_symlink():
+                raise InputError(
+                    f"{path} is a link, and a training makes none; remove {self.folder}, or choose "
+                    "another --output"
+                )
+
     def _check_settings(self) -> None:
         file = self.folder / "best.yaml"
         content: dict[str, Any] = self.best.model_dump(mode="json", by_alias=True)
         if not file.exists():
             write_atomically(file, to_yaml(content))
-        elif read_best(file, trusted=True).config != self.best.config:  # which is trusted
+            return
+        begun = read_best(file, trusted=True).config  # of which nothing is used
+        if without_cache(begun) != without_cache(self.best.config):
             raise InputError(
                 f"a training for {self.output} was begun with other settings; go on with those, "
                 f"choose another --output, or remove {self.folder}"

@@ -117,6 +117,12 @@ class Best(Settings):
         return bool(found.get("feasible", self.result.feasible))
 
 
+def without_cache(config: TrialConfig) -> TrialConfig:
+    """The same configuration, which names no file to be written: `data.cache` is the one it may."""
+    data = config.data.model_copy(update={"cache": None})
+    return config.model_copy(update={"data": data})
+
+
 def with_settings(best: Best, file: Path, settings: Iterable[str]) -> Best:
     """`best` with key=value settings of its configuration put in.
 
@@ -167,8 +173,9 @@ def read_best(path: Path, trusted: bool = False) -> Best:
     """Reads a `best.yaml`.
 
     Args:
-        trusted: whether the functions that it names may be run: the file is the user's own, or the
-            user said so, or nothing of the kind is done with it.
+        trusted: whether the functions that it names may be run, and the file that it names be
+            written: it is the user's own, or the user said so, or nothing of the kind is done with
+            it. Of one that is not, `data.cache` is left out.
 
     Raises:
         InputError: the file is missing, is not a `best.yaml`, does not fit this version, or names
@@ -178,10 +185,12 @@ def read_best(path: Path, trusted: bool = False) -> Best:
         best = Best.model_validate(read_yaml(path))
     except ValidationError as error:
         raise InputError(f"{path}: is not a best.yaml that can be used: {explain(error)}") from None
-    if best.config.factories and not trusted:
+    if trusted:
+        return best
+    if best.config.factories:
         named = " and ".join(f"{factory} ({key})" for key, factory in best.config.factories.items())
         raise InputError(
             f"{path}: names code to be run, {named}; if you know who wrote the file and have read "
             "that code, give --trust"
         )
-    return best
+    return best.model_copy(update={"config": without_cache(best.config)})

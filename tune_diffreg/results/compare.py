@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tune_diffreg.results.best import Best, read_best
+from tune_diffreg.results.best import Best, read_best, without_cache
 from tune_diffreg.results.choice import read_choice
 from tune_diffreg.results.listing import open_study
 from tune_diffreg.study.space import flatten
@@ -37,7 +37,7 @@ def compare(first: tuple[str, Best], second: tuple[str, Best]) -> dict[str, Any]
         first, second: each with what it is called.
     """
     (a_name, a), (b_name, b) = first, second
-    settings = [flatten(best.config.model_dump(mode="json")) for best in (a, b)]
+    settings = [flatten(without_cache(best.config).model_dump(mode="json")) for best in (a, b)]
     paths = dict.fromkeys([*settings[0], *settings[1]])
     differing = {
         path: [own.get(path) for own in settings]

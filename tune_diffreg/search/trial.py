@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import save
 
 from tune_diffreg.data import Splits, load_splits
 from tune_diffreg.data.image_folder import Progress
@@ -36,9 +35,9 @@ from tune_diffreg.evaluation import (
     load_extractor,
     reference_file,
 )
-from tune_diffreg.files import write_atomically
 from tune_diffreg.images import Images
 from tune_diffreg.search.checkpoint import load_checkpoint, save_checkpoint
+from tune_diffreg.search.weights import save_weights
 from tune_diffreg.study import TrialConfig
 
 MODEL = "model.safetensors"
@@ -250,7 +249,4 @@ class Trial:
     def save_model(self, folder: Path) -> None:
         """Keeps the averaged weights: what `export` makes a pipeline of."""
         folder.mkdir(parents=True, exist_ok=True)
-        weights = self.trainer.network.averaged.state_dict()
-        # Copies, since two names may share one tensor, which the format does not allow.
-        state = {name: w.cpu().clone().contiguous() for name, w in weights.items()}
-        write_atomically(folder / MODEL, save(state))
+        save_weights(folder / MODEL, self.trainer.network.averaged.state_dict())

@@ -40,11 +40,17 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"),
-    list("-+0123456789"),
-)
+def know_exponents(yaml_class: type[yaml.SafeLoader | yaml.SafeDumper]) -> None:
+    """Has 1e-4 be a number to what reads YAML, and a text that reads so in need of quotes to what
+    writes it. YAML 1.1 wants a point."""
+    yaml_class.add_implicit_resolver(
+        "tag:yaml.org,2002:float",
+        re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"),
+        list("-+0123456789"),
+    )
+
+
+know_exponents(_Loader)
 
 # What PyYAML raises for tags with a wrong value, and for nesting without end, is no YAMLError.
 _PARSING = (

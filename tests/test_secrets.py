@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from urllib.parse import quote_plus
 
 import pytest
 from hypothesis import given
@@ -32,6 +33,15 @@ SECRET = "hunter2-of-the-team"
         (f"https://h/a?X-Amz-Signature={SECRET}&x=1", "https://h/a?X-Amz-Signature=***&x=1"),
         (f"https://h/a?sig={SECRET}", "https://h/a?sig=***"),
         (f"s3://b/a?secret_key={SECRET}", "s3://b/a?secret_key=***"),
+        (f"postgresql://h/db?sslpassword={SECRET}&x=1", "postgresql://h/db?sslpassword=***&x=1"),
+        (f"https://h/#access_token={SECRET}", "https://h/#access_token=***"),
+        (f"https://h/?AWSAccessKeyId={SECRET}", "https://h/?AWSAccessKeyId=***"),
+        (f"https://h/?to=http%3A%2F%2Fme%3A{SECRET}%40h&x=1", "https://h/?to=***&x=1"),
+        (
+            f"mssql+pyodbc:///?odbc_connect=DRIVER%3D%7BODBC+18%7D%3BUID%3Dsa%3BPWD%3D{SECRET}",
+            "mssql+pyodbc:///?odbc_connect=***",
+        ),
+        (f"DRIVER={{ODBC 18}};UID=sa;PWD={{{SECRET};}};x", "DRIVER={ODBC 18};UID=sa;PWD=***;x"),
         (f"AccountName=a;AccountKey={SECRET}==;x", "AccountName=a;AccountKey=***;x"),
         (f"aws_secret_access_key='{SECRET}'", "aws_secret_access_key='***'"),
         (f'{{"password": "{SECRET}", "a": 1}}', '{"password": "***", "a": 1}'),
@@ -40,6 +50,7 @@ SECRET = "hunter2-of-the-team"
 )
 def test_what_is_masked_in_a_text(text: str, shown: str) -> None:
     assert masked(f"failed: {text}", {}) == f"failed: {shown}"
+    assert holds_credentials(text) == ("://" in text)
 
 
 @pytest.mark.parametrize(
@@ -51,6 +62,10 @@ def test_what_is_masked_in_a_text(text: str, shown: str) -> None:
         "if it asks for a token, set RAY_AUTH_MODE=token",
         "unexpected token: 'x'",
         "sqlite:////home/me/runs/mlflow.db",
+        "http://host:5000/#/experiments/1?searchFilter=&orderByKey=attributes.start_time",
+        "postgresql://h/db?sslmode=verify-full&sslkey=/me/key.pem&passfile=/me/.pgpass",
+        "mssql+pyodbc:///?odbc_connect=DRIVER%3D%7BODBC+18%7D%3BTrusted_Connection%3Dyes",
+        "https://host/?next=http%3A%2F%2Fhost%3A5000%2Fa%40b&share=100%25",
     ],
 )
 def test_what_is_no_secret_stays_as_it_is(text: str) -> None:
@@ -80,6 +95,43 @@ def test_no_password_of_an_address_is_left(user: str, password: str, before: str
     address = f"postgresql://{user}:{password}#@host/db"
     assert holds_credentials(address)
     assert f":{password}#" not in masked(f"{before} {address}", {})
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["postgresql://me@host/db", "mssql+pyodbc://@host/db?driver=ODBC+Driver+18+for+SQL+Server"],
+)
+def test_a_database_may_be_told_who_asks(address: str) -> None:
+    assert not holds_credentials(address)
+
+
+@given(
+    name=st.sampled_from(
+        ["password", "sslpassword", "PWD", "access_token", "apiKey", "X-Amz-Signature"]
+    ),
+    secret=st.text(min_size=1).filter(lambda s: not set(s) & set("\"'{}*")).map(quote_plus),
+    around=st.sampled_from(
+        ["https://h/?{}", "https://h/?a=b&{}", "https://h/#{}", "s3://b/a;{}", "h://h/?to={}"]
+    ),
+    encoded=st.integers(0, 3),
+)
+def test_no_parameter_is_left_that_is_a_secret_however_often_encoded(
+    name: str, secret: str, around: str, encoded: int
+) -> None:
+    parameter = f"{name}={secret}"
+    if encoded:
+        around = "mssql+pyodbc:///?odbc_connect={}"
+    for _ in range(encoded):
+        parameter = quote_plus(f"a=b;{parameter}")
+    address = around.format(parameter)
+    assert holds_credentials(address)
+    assert masked(address, {}) in (around.format(f"{name}=***"), around.format("***"))
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("part", ["a.b-", "http://", "token=", "?a=%25", "password={"])
+def test_a_long_text_takes_no_longer_for_what_it_is_made_of(part: str) -> None:
+    masked(part * 30_000, {})
 
 
 @given(st.text())
@@ -125,6 +177,8 @@ def test_the_log_has_no_credentials_tracebacks_included(
         f"tracking.uri='http://me:{SECRET}@127.0.0.1:9'",
         f"tracking.uri='postgresql://me:{SECRET}@127.0.0.1/mlflow'",
         f"tracking.uri='https://host/?token={SECRET}'",
+        f"tracking.uri='http://host/#access_token={SECRET}'",
+        f"tracking.uri='mssql+pyodbc:///?odbc_connect=UID%3Dsa%3BPWD%3D{SECRET}'",
     ],
 )
 def test_a_tracking_uri_with_credentials_is_refused_and_says_where_they_go(

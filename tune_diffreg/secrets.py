@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from urllib.parse import unquote
 
 MASK = "***"
@@ -16,19 +16,23 @@ _PASSES = 4
 # user:password@ of an address, of which a path has but one slash left. A password may hold slashes,
 # as addresses of databases allow; digits and a slash after the colon are a port.
 _USER = re.compile(
-    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+:/{1,2})"
+    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]{1,40}:/{1,2})"
     r"(?P<user>[^\s/?#:@]*:(?![0-9]+(?:[/?#\s]|$))[^\s]*|[^\s/?#]*)@"
 )
+_UP_TO_AT = re.compile(r"(?<!\S)\S*@")
 _WORD = (
-    r"(?:[\w.-]*[._-])?(?:password|passwd|pwd|secret|token|signature|credentials?|"
+    r"[\w.-]*(?:password|passwd|pwd|secret|token|signature|credentials?|"
     r"(?:access|account|api|auth|secret|shared|signing|storage)_?key)"
 )
-_VALUE = r"(?:(?P<quote>['\"]).*?(?P=quote)|[^\s&;,'\"<>]+)"
-# token=... anywhere, key=... and sig=... in a query alone, "password": "..." in JSON.
+# In ODBC's own words, braces are quotes.
+_VALUE = r"(?:(?P<quote>['\"]).*?(?P=quote)|\{[^{}]*\}|[^\s&;,'\"<>]+)"
+# token=... anywhere, key=..., sig=... and token_id=... in a query alone, "password": "..." in JSON.
 _PARAMETER = re.compile(
-    rf"(?P<name>\b{_WORD}=|[?&;](?:key|sig)=|[\"']{_WORD}[\"']:\s*){_VALUE}", re.IGNORECASE
+    rf"(?P<name>(?<![\w.-]){_WORD}=|[?&;#](?:key|sig|{_WORD}[._-]?id)=|[\"']{_WORD}[\"']:\s*)"
+    rf"{_VALUE}",
+    re.IGNORECASE,
 )
-_IN_QUERY = re.compile(rf"(?:^|[&;])(?:{_WORD}(?:[._-]?id)?|key|sig)=", re.IGNORECASE)
+_IN_QUERY = re.compile(r"(?P<name>[?&;#][^\s?&;#=]+=)[^\s&;,'\"<>]+")
 # Authorization: Bearer ...
 _HEADER = re.compile(
     r"(?P<name>\bauthorization\W{1,4}(?:bearer|basic)\s+|\bbearer\s+(?=\S{20}))[A-Za-z0-9+/=._~-]+",
@@ -43,14 +47,11 @@ _SECRET_VARIABLE = re.compile(
 def holds_credentials(address: str) -> bool:
     """Whether an address holds a password, a token or a parameter that is a secret.
 
-    A user's name alone is none in the address of a database, and may be a token in others.
+    It does if something of it would be masked. Only a user's name alone is none in the address of
+    a database; it may be a token in others.
     """
-    if "://" not in address:
-        return False
-    _, _, query = address.partition("?")
-    found = _USER.search(address)
-    named = found is not None and (":" in found["user"] or not _is_database(found["scheme"]))
-    return named or bool(_IN_QUERY.search(query))
+    address = _each_user(_without_a_name, address)
+    return "://" in address and _masked(address) != address
 
 
 def masked(text: str, environment: Mapping[str, str] | None = None) -> str:
@@ -63,9 +64,7 @@ def masked(text: str, environment: Mapping[str, str] | None = None) -> str:
     for secret in _secrets(os.environ if environment is None else environment):
         text = text.replace(secret, MASK)
     for _ in range(_PASSES):  # what is masked may show what else there is
-        text = _USER.sub(rf"\g<scheme>{MASK}@", text)
-        text = _PARAMETER.sub(rf"\g<name>\g<quote>{MASK}\g<quote>", text)
-        text = _HEADER.sub(rf"\g<name>{MASK}", text)
+        text = _masked(text)
     return text
 
 
@@ -80,6 +79,37 @@ def plain_line(text: str) -> str:
 def plain_lines(text: str) -> str:
     """The same of a text of several lines, whose ends and tabs stay."""
     return _printable(masked(text), keeps="\n\t")
+
+
+def _masked(text: str) -> str:
+    return _IN_QUERY.sub(_masked_if_encoded, _masked_as_it_is(text))
+
+
+def _masked_as_it_is(text: str) -> str:
+    text = _each_user(rf"\g<scheme>{MASK}@", text)
+    text = _PARAMETER.sub(rf"\g<name>\g<quote>{MASK}\g<quote>", text)
+    return _HEADER.sub(rf"\g<name>{MASK}", text)
+
+
+def _masked_if_encoded(parameter: re.Match[str]) -> str:
+    """The parameter, without its value where %3D, %253D and the like hide what is a secret."""
+    plain = parameter[0]
+    for _ in range(_PASSES):
+        plain = unquote(plain)
+        if _masked_as_it_is(plain) != plain:
+            return f"{parameter['name']}{MASK}"
+    return parameter[0]
+
+
+def _each_user(becomes: str | Callable[[re.Match[str]], str], text: str) -> str:
+    """Looks no further than to the last @, or long texts without would take very long."""
+    return _UP_TO_AT.sub(lambda found: _USER.sub(becomes, found[0]), text)
+
+
+def _without_a_name(user: re.Match[str]) -> str:
+    """How an address begins: without the user of a database who gives no password."""
+    alone = ":" not in user["user"] and _is_database(user["scheme"])
+    return user["scheme"] if alone else user[0]
 
 
 def _printable(text: str, keeps: str = "") -> str:

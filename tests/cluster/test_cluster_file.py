@@ -101,6 +101,12 @@ def test_the_token_reaches_every_node_and_ray_is_started_with_it(config: dict[st
         assert all(text.startswith(". ~/.tune-diffreg; ") for text in config[key])
 
 
+def test_each_worker_is_watched_for_its_end_once_ray_runs_there(config: dict[str, Any]) -> None:
+    *_, start, watch = config["worker_start_ray_commands"]
+    assert "ray start " in start
+    assert "python ~/tune-diffreg/cluster/spot.py " in watch
+
+
 def test_what_is_sent_to_the_nodes_is_there_and_is_all_that_an_installation_takes(
     config: dict[str, Any],
 ) -> None:

@@ -77,6 +77,12 @@ class Laptop:
     def homes(self) -> list[Path]:
         return sorted(self.nodes.iterdir(), key=lambda home: home.stat().st_ctime)
 
+    def homes_where(self, script: str) -> list[str]:
+        """Those of the machines that run it."""
+        running = [p for p in psutil.process_iter(["cmdline"]) if script in str(p.info["cmdline"])]
+        known = [_environment(process) for process in running]
+        return [own["HOME"] for own in known if own.get("NODES") == str(self.nodes)]
+
 
 @pytest.fixture
 def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
@@ -176,6 +182,7 @@ def test_a_cluster_comes_up_grows_for_a_pending_trial_and_goes(laptop: Laptop, a
         install.replace(str(head), str(worker)), "ray stop",
         f"ray start --address={_head_ip()}:6379 --metrics-export-port=8090",
     ]  # fmt: skip
+    assert laptop.homes_where("spot.py") == [str(worker)]
     machines = {i["InstanceType"]: i for i in _instances(aws)}
     assert len(machines) == len(_instances(aws)) == 2
     assert "InstanceLifecycle" not in machines["m7i.xlarge"]

@@ -266,4 +266,4 @@ def test_an_export_scores_what_its_study_scored(
     damaged.write_bytes(damaged.read_bytes()[:100])
     status, printed = command("evaluate", output)
     assert status == 2
-    assert "is no pipeline of an unconditional U-Net" in printed
+    assert "weights, more than are beside it" in printed

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import pickle
+import struct
+import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +19,7 @@ from torchvision.transforms.v2.functional import to_pil_image
 from tests.conftest import tiny_study
 from tune_diffreg.data import load_splits
 from tune_diffreg.data.cifar10 import cifar10
+from tune_diffreg.data.decoding import decoded
 from tune_diffreg.data.image_folder import image_folder
 from tune_diffreg.errors import InputError
 
@@ -93,6 +97,60 @@ def test_what_is_transparent_lies_on_white_whatever_colour_is_under_it(
         (read,) = image_folder(tmp_path, channels, 16)
         assert (read[:, :, :8] == 255).all()
         assert (read[:, :, 8:].int() - 40).abs().max() <= 1
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    checksum = zlib.crc32(kind + content)
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
+
+
+def png(
+    bits: int, pixels: list[tuple[int, ...]], clear: tuple[int, ...], turned: bool = False
+) -> bytes:
+    """A row of pixels, gray or RGB, of which one colour is transparent, each twice."""
+    values = [value for pixel in pixels for value in pixel * 2]
+    row = int("".join(f"{value:0{bits}b}" for value in values), 2) << -len(values) * bits % 8
+    filled = b"\0" + row.to_bytes((len(values) * bits + 7) // 8, "big")
+    kind = 2 if len(clear) == 3 else 0
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    parts = [
+        (b"IHDR", struct.pack(">IIBBBBB", 2 * len(pixels), 1, bits, kind, 0, 0, 0)),
+        (b"tRNS", struct.pack(f">{len(clear)}H", *clear)),
+        *([(b"eXIf", exif.tobytes()[6:])] if turned else []),
+        (b"IDAT", zlib.compress(filled)),
+        (b"IEND", b""),
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize(
+    ("bits", "pixels", "seen"),
+    [
+        (1, [(1,), (0,)], [0]),
+        (2, [(1,), (2,), (3,)], [170, 255]),
+        (4, [(5,), (6,), (10,)], [102, 170]),
+        (8, [(90,), (91,)], [91]),
+        (8, [(9, 8, 7), (9, 8, 6)], [(9, 8, 6)]),
+        # Of 16 bits the upper 8 are shown, but all of them say what is transparent.
+        (16, [(1000,), (1001,), (40_000,)], [3, 156]),
+        (16, [(40_000, 1000, 9), (40_000, 1000, 8), (1000, 9, 40_000)], [(156, 3, 0), (3, 0, 156)]),
+        (16, [(0, 0, 0), (0, 0, 255), (257, 0, 0)], [(0, 0, 0), (1, 0, 0)]),
+    ],
+)
+def test_of_one_transparent_colour_all_its_pixels_lie_on_white_and_no_others(
+    tmp_path: Path, bits: int, pixels: list[tuple[int, ...]], seen: list[Any], turned: bool
+) -> None:
+    """The first colour is the transparent one."""
+    (tmp_path / "a.png").write_bytes(png(bits, pixels, clear=pixels[0], turned=turned))
+    read = decoded(tmp_path / "a.png", 3)
+    assert read.shape == ((3, 2 * len(pixels), 1) if turned else (3, 1, 2 * len(pixels)))
+    shown = [colour if isinstance(colour, tuple) else (colour,) * 3 for colour in (255, *seen)]
+    assert read.flatten(1).T.tolist() == [list(colour) for colour in shown for _ in "ab"]
+    if len(pixels[0]) == 1:
+        gray = decoded(tmp_path / "a.png", 1)
+        assert gray.flatten().tolist() == [colour[0] for colour in shown for _ in "ab"]
 
 
 def test_the_colours_of_print_files_are_read_as_they_look(tmp_path: Path) -> None:

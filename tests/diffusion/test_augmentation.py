@@ -195,6 +195,42 @@ def test_colours_are_changed_as_torchvision_changes_them(channels: int) -> None:
         torch.testing.assert_close((image + 1) / 2, expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("strength", [0.1, 0.5, 1.0])
+@pytest.mark.parametrize("knob", ["brightness", "contrast", "saturation"])
+def test_each_change_of_colours_is_torchvisions_at_any_strength(
+    knob: str, strength: float, channels: int
+) -> None:
+    """Alone, since torchvision cuts off what leaves [0, 1] after each and ours after all."""
+    batch, settings = images(16, channels), Augmentation(**{knob: strength})
+    draws = draw(batch, settings)
+    adjust = getattr(F, f"adjust_{knob}")
+    factors = getattr(draws, knob).tolist()
+    assert max(factors) - min(factors) > strength or channels == 1
+    for image, source, factor in zip(augment(batch, settings), batch, factors, strict=True):
+        expected = adjust((source + 1) / 2, factor)
+        # The luma's weights sum to 0.9999, and gray has them in ours alone.
+        atol = 1e-5 if channels == 3 else 1e-4
+        torch.testing.assert_close((image + 1) / 2, expected, rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("thirds", [-1, 1])
+def test_at_thirds_of_a_turn_hue_is_torchvisions_and_between_them_it_is_not(thirds: int) -> None:
+    """Ours turns RGB about the gray axis, by one matrix; torchvision's runs along the hexagon."""
+    batch = torch.rand(16, 3, 8, 8, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    settings = Augmentation(hue=0.5)
+
+    def turned(part: float) -> torch.Tensor:
+        angle = torch.full((16,), 2 * math.pi * part)
+        draws = Draws(**{**vars(draw(batch, Augmentation())), "hue": angle})
+        return (augmentation.augment(batch, settings, draws) + 1) / 2
+
+    third = F.adjust_hue((batch + 1) / 2, thirds / 3)
+    torch.testing.assert_close(turned(thirds / 3), third, rtol=0, atol=1e-5)
+    sixth = F.adjust_hue((batch + 1) / 2, thirds / 6)
+    assert 0.02 < (turned(thirds / 6) - sixth).abs().mean() < 0.2
+
+
 def test_hue_turns_colours_about_gray() -> None:
     nothing = vars(draw(images(1), Augmentation()))
     third = Draws(**{**nothing, "hue": torch.tensor([2 * math.pi / 3])})

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 from diffusers import DiTTransformer2DModel, UNet2DModel
-from diffusers.models.resnet import ResnetBlock2D
+from diffusers.models.attention_processor import Attention
+from diffusers.models.resnet import ResnetBlock2D, ResnetBlockCondNorm2D
+from diffusers.models.unets.unet_2d_blocks import get_down_block, get_up_block
 from torch._dynamo.testing import CompileCounter
 
 from tests.conftest import tiny_study
@@ -115,6 +119,63 @@ def test_branches_come_in_the_order_of_depth() -> None:
     output(model)
     assert seen == [branch.last for branch in branches]
     assert len(seen) == 12
+
+
+BLOCKS = {
+    name: re.findall(rf'{name}_block_type == "(\w+)"', inspect.getsource(made_by))
+    for name, made_by in {"down": get_down_block, "up": get_up_block}.items()
+}
+REFUSED = {
+    "KCrossAttnDownBlock2D", "KCrossAttnUpBlock2D", "DownEncoderBlock2D", "AttnDownEncoderBlock2D",
+    "UpDecoderBlock2D", "AttnUpDecoderBlock2D",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("sampling", ["conv", "resnet"])
+@pytest.mark.parametrize("block", BLOCKS["down"] + BLOCKS["up"])
+def test_every_block_of_a_unet_has_all_its_branches_in_order_or_is_refused(
+    block: str, sampling: str
+) -> None:
+    partner = {"KDownBlock2D": "KUpBlock2D", "KUpBlock2D": "KDownBlock2D"}.get(block)
+    down, up = (partner or "DownBlock2D", block) if block in BLOCKS["up"] else (block, partner)
+    settings = {
+        "sample_size": 8, "block_out_channels": (32, 32), "down_block_types": (down, down),
+        "up_block_types": (up or "UpBlock2D",) * 2, "downsample_type": sampling,
+        "upsample_type": sampling, "layers_per_block": 2,
+    }  # fmt: skip
+    if "CrossAttn" in block and not block.startswith("K"):
+        with pytest.raises(ValueError, match="cross_attention_dim must be specified"):
+            UNet2DModel(**settings)
+        return
+    model = UNet2DModel(**settings).train()
+    if block in REFUSED:
+        with pytest.raises(InputError, match=rf"branches of diffusers' {block} end is not known"):
+            residual_branches(model)
+        return
+    branches = residual_branches(model)
+    kinds = (ResnetBlock2D, ResnetBlockCondNorm2D, Attention)
+    ends = {
+        module.to_out[1] if isinstance(module, Attention) else module.conv2
+        for module in model.modules()
+        if isinstance(module, kinds)
+    }
+    assert {branch.last for branch in branches} == ends
+    seen: list[torch.nn.Module] = []
+    for branch in branches:
+        branch.last.register_forward_hook(lambda module, *_: seen.append(module))
+    model(torch.randn(2, 3, 8, 8), TIMES[:2])
+    assert seen == [branch.last for branch in branches]
+
+
+def test_a_unet_may_have_no_middle_and_may_say_itself_where_its_branches_end() -> None:
+    class Said(UNet2DModel):
+        def residual_branches(self) -> list[Branch]:
+            return [Branch(self.conv_out)]
+
+    settings = {**STUDY.model.unet_arguments, "mid_block_type": None}
+    assert len(residual_branches(UNet2DModel(**settings))) == 9
+    said = Said(**settings)
+    assert [branch.last for branch in residual_branches(said)] == [said.conv_out]
 
 
 def test_dropping_no_weights_attends_as_diffusers_does() -> None:

@@ -15,12 +15,13 @@ from tests.conftest import tiny_study
 from tune_diffreg.data.digits import digits_pool
 from tune_diffreg.evaluation import (
     GaussianStatistics,
-    frechet_at_infinity,
+    frechet,
     frechet_distance,
     frechet_distance_of_statistics,
-    frechet_standard_error,
+    frechet_estimate,
     load_extractor,
 )
+from tune_diffreg.evaluation.frechet import extrapolates
 
 
 def features(count: int, dimensions: int, seed: int) -> torch.Tensor:
@@ -91,6 +92,32 @@ def test_statistics_do_not_depend_on_the_split_into_batches() -> None:
         )
 
 
+def test_many_features_are_gathered_in_blocks_and_come_apart_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = (features(10_000, 24, 3) + 1000).float()
+    exact = whole.double()
+    centred = exact - exact.mean(0)
+    copied: list[int] = []
+
+    def double(block: torch.Tensor) -> torch.Tensor:
+        copied.append(len(block))
+        return block.to(torch.float64)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.Tensor, "double", double)
+        gathered = GaussianStatistics.of(whole)
+    assert sum(copied) == 10_000
+    assert max(copied) < 5_000  # at no time are all of them held in float64
+    torch.testing.assert_close(gathered.mean, exact.mean(0), rtol=1e-12, atol=0)
+    torch.testing.assert_close(gathered.scatter, centred.T @ centred, rtol=1e-10, atol=1e-6)
+    rest, first = GaussianStatistics.of(whole[700:]), GaussianStatistics.of(whole[:700])
+    without = gathered - first
+    assert without.count == 9300
+    torch.testing.assert_close(without.mean, rest.mean, rtol=1e-12, atol=0)
+    torch.testing.assert_close(without.covariance, rest.covariance, rtol=1e-10, atol=1e-10)
+
+
 def test_a_shift_costs_its_square_and_nothing_else() -> None:
     a = features(500, 8, 1)
     assert distance(a, a) == pytest.approx(0, abs=1e-8)
@@ -144,15 +171,63 @@ def test_the_standard_error_is_what_repetition_shows() -> None:
     pool = features(40_000, 12, 1)
     sets = pool.split(400)
     spread = torch.tensor([frechet_distance(reference, part) for part in sets]).std().item()
-    told = [frechet_standard_error(reference, part) for part in sets]
+    told = [frechet_estimate(reference, part).standard_error for part in sets]
     assert sum(told) / len(told) == pytest.approx(spread, rel=0.35)
-    assert math.isnan(frechet_standard_error(reference, sets[0][:3]))
+    assert math.isnan(frechet_estimate(reference, sets[0][:3]).standard_error)
+
+
+@pytest.mark.parametrize("count", [20, 30, 100, 103])
+def test_it_is_the_spread_of_distances_without_a_tenth(count: int) -> None:
+    """Fewer than the dimensions, as many, more; each distance is taken anew."""
+    reference, samples = GaussianStatistics.of(features(400, 30, 1)), features(count, 30, 2)
+    group = torch.arange(count) % 10
+    left = torch.tensor([frechet_distance(reference, samples[group != g]) for g in range(10)])
+    error = math.sqrt(9 / 10 * (left - left.mean()).square().sum())
+    found = frechet_estimate(reference, samples)
+    assert found.value == frechet_distance(reference, samples)
+    assert found.standard_error == pytest.approx(error, rel=1e-6)
 
 
 def test_the_extrapolation_takes_the_bias_of_few_samples_away() -> None:
     truth = GaussianStatistics.of(features(200_000, 32, 1))
     samples = features(10_000, 32, 1)
     bias = frechet_distance(truth, samples[:1000])
-    assert abs(frechet_at_infinity(truth, samples)) < bias / 10
-    with pytest.raises(ValueError, match="9999 samples are too few"):
-        frechet_at_infinity(truth, samples[:9999])
+    assert abs(frechet_estimate(truth, samples).at_infinity) < bias / 10
+
+
+@pytest.mark.parametrize(("count", "left"), [(625, 0.06), (257, 0.12)])
+@pytest.mark.parametrize("apart", [0.0, 0.5])
+@pytest.mark.parametrize("falling", [0.0, 1.0, 1.5])
+def test_it_is_right_where_a_tenth_of_the_samples_is_less_than_the_dimensions(
+    falling: float, apart: float, count: int, left: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In small: a fifth, as Inception's 2,048 of 10,000, and nearly half. The truth is known."""
+    dimensions, draw = 128, torch.Generator().manual_seed(0)
+    monkeypatch.setattr(frechet, "EXTRAPOLATED_FROM", count)
+    spread = torch.arange(1, dimensions + 1, dtype=torch.float64) ** (-falling / 2)
+    reference = GaussianStatistics(
+        10**6, torch.zeros(dimensions, dtype=torch.float64), torch.diag(spread**2) * (10**6 - 1)
+    )
+    shift = apart * spread / dimensions**0.5
+    scaled = (1 + 0.2 * apart) * spread
+    truth = float(shift.square().sum() + (scaled - spread).square().sum())
+    estimates = [
+        frechet_estimate(
+            reference,
+            torch.randn(count, dimensions, generator=draw, dtype=torch.float64) * scaled + shift,
+        )
+        for _ in range(12)
+    ]
+    distances, _, at_infinity = torch.tensor(estimates, dtype=torch.float64).unbind(1)
+    bias, chance = distances.mean() - truth, at_infinity.std() / len(estimates) ** 0.5
+    assert abs(at_infinity.mean() - truth) < left * bias + 2 * chance
+    # And no less certain than the distance that it comes from.
+    assert at_infinity.std() < 1.5 * distances.std()
+
+
+def test_it_is_not_told_where_the_bias_of_so_few_samples_is_no_line() -> None:
+    assert extrapolates(10_000, 2048)
+    assert not extrapolates(9_999, 2048)
+    assert not extrapolates(10_000, 5000)
+    reference, samples = GaussianStatistics.of(features(50, 3, 1)), features(9_999, 3, 2)
+    assert math.isnan(frechet_estimate(reference, samples).at_infinity)

@@ -107,7 +107,7 @@ def test_without_training_images_copies_are_not_looked_for() -> None:
 class Broken:
     """Features that are no numbers."""
 
-    name, digest, dtype = "broken", "0", torch.float64
+    name, digest, code, dtype = "broken", "0", "", torch.float64
 
     def to(self, device: torch.device) -> None: ...
 

@@ -9,10 +9,9 @@ from tune_diffreg.evaluation.features import FeatureExtractor, load_extractor
 from tune_diffreg.evaluation.floor import Floor
 from tune_diffreg.evaluation.frechet import (
     GaussianStatistics,
-    frechet_at_infinity,
     frechet_distance,
     frechet_distance_of_statistics,
-    frechet_standard_error,
+    frechet_estimate,
 )
 from tune_diffreg.evaluation.kernel import kernel_distance
 from tune_diffreg.evaluation.manifold import manifold_scores, radii
@@ -34,10 +33,9 @@ __all__ = [
     "Targets",
     "distance_ratios",
     "distinct",
-    "frechet_at_infinity",
     "frechet_distance",
     "frechet_distance_of_statistics",
-    "frechet_standard_error",
+    "frechet_estimate",
     "kept",
     "kernel_distance",
     "load_extractor",

@@ -14,6 +14,7 @@ from safetensors.torch import load
 from torch import nn
 
 from tune_diffreg.errors import InputError
+from tune_diffreg.evaluation.sources import code_sha256
 
 WEIGHTS = Path(__file__).with_name("digits_cnn.safetensors")
 DIMENSIONS = 64
@@ -59,6 +60,7 @@ class DigitsFeatures:
         self.network = DigitsCNN()
         self.network.load_state_dict(load(content))
         self.network.double().eval()
+        self.code = code_sha256(self.network)
 
     def to(self, device: torch.device) -> None:
         """Nothing: float64 is fast enough on the CPU, and equal on every machine."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sys
-from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -12,6 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from tune_diffreg.errors import InputError
+from tune_diffreg.evaluation.sources import sources
 from tune_diffreg.factory import call_factory, in_a_line
 from tune_diffreg.files import user_path
 from tune_diffreg.study import Evaluation, Extractor
@@ -25,11 +24,14 @@ class FeatureExtractor(Protocol):
     Attributes:
         name: part of the name of every score that it serves.
         digest: SHA-256 of the weights, or of the definition where there are none.
+        code: what prepares images and computes, as a hash or version; empty where `digest` is of
+            that too.
         dtype: of its features.
     """
 
     name: str
     digest: str
+    code: str
     dtype: torch.dtype
 
     def to(self, device: torch.device) -> None:
@@ -48,6 +50,7 @@ class PixelFeatures:
     dtype = torch.float64
     _side = 8
     digest = hashlib.sha256(b"area average to 8x8, [0, 1]").hexdigest()
+    code = ""
 
     def to(self, device: torch.device) -> None:
         """Nothing: averaging is fast anywhere."""
@@ -66,6 +69,8 @@ class OwnFeatures:
     Raises:
         InputError: it cannot be imported, fails, or returns no module.
     """
+
+    code = ""
 
     def __init__(self, factory: str) -> None:
         self._factory = factory
@@ -130,22 +135,10 @@ def load_extractor(evaluation: Evaluation) -> FeatureExtractor:
 def _digest(network: nn.Module, factory: str) -> str:
     """Of the weights, of the text that the network prints as, and of the code that it runs."""
     sha = hashlib.sha256(repr(network).encode())
-    for name, source in _sources(network, factory):
+    for name, source in sources(network, factory.split(":", maxsplit=1)[0]):
         sha.update(f"{name} {len(source)}".encode() + source)
     state: dict[str, Any] = network.state_dict()
     for name, tensor in state.items():
         sha.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         sha.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     return sha.hexdigest()
-
-
-def _sources(network: nn.Module, factory: str) -> list[tuple[str, bytes]]:
-    """The modules that define the network, by name: how images are prepared stands there alone.
-
-    Not torch's own; nor what these modules import, unless a part of the network is made there.
-    """
-    names = {type(part).__module__ for part in network.modules()}
-    names.add(factory.split(":", maxsplit=1)[0])
-    files = {name: getattr(sys.modules.get(name), "__file__", None) for name in names}
-    own = {n: Path(file) for n, file in files.items() if file and n.split(".")[0] != "torch"}
-    return [(name, path.read_bytes()) for name, path in sorted(own.items()) if path.is_file()]

@@ -7,8 +7,10 @@ another file than the one that the field's figures were made with is refused.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import torch
 from torch import nn
 
 from tune_diffreg.errors import InputError
+from tune_diffreg.evaluation.sources import code_sha256
 from tune_diffreg.factory import in_a_line
 
 _BATCH = 64
@@ -73,6 +76,9 @@ class PretrainedFeatures:
             raise
         except Exception as error:
             raise InputError(f"evaluation.weights: {path}: {in_a_line(error)}") from None
+        # Images are prepared by torch-fidelity, and DINOv2's code is whatever lies in the cache.
+        of_torch_fidelity = f"torch-fidelity {version('torch-fidelity')}"
+        self.code = f"{of_torch_fidelity}, {code_sha256(self._network, __name__)}"
 
     def to(self, device: torch.device) -> None:
         """Moves the network."""
@@ -121,6 +127,8 @@ def _dinov2(path: Path) -> nn.Module:
         def __init__(self) -> None:
             FeatureExtractorBase.__init__(self, "dinov2-vit-l-14", ["dinov2"])
             self.feature_extractor_internal_dtype = torch.float32
+            # As there; DINOv2's code reads it when it is imported.
+            os.environ["XFORMERS_DISABLED"] = "1"
             self.model = torch.hub.load(
                 str(code), "dinov2_vitl14", source="local", pretrained=False
             )

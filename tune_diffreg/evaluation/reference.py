@@ -11,12 +11,7 @@ from tune_diffreg.errors import InputError
 from tune_diffreg.evaluation.copies import Copies
 from tune_diffreg.evaluation.features import FeatureExtractor
 from tune_diffreg.evaluation.floor import Floor, floor_of
-from tune_diffreg.evaluation.frechet import (
-    GaussianStatistics,
-    frechet_at_infinity,
-    frechet_distance,
-    frechet_standard_error,
-)
+from tune_diffreg.evaluation.frechet import GaussianStatistics, frechet_estimate
 from tune_diffreg.evaluation.kernel import kernel_distance, within
 from tune_diffreg.evaluation.manifold import manifold_scores
 from tune_diffreg.evaluation.measured import LEAST_IMAGES, Measured, usable
@@ -107,16 +102,13 @@ class Reference:
         distance = scores.distance(self.extractor.name)
         kernel = scores.kernel_distance(self.extractor.name)
         measured = self.measured
+        frechet = frechet_estimate(self.statistics, features)
         mmd = kernel_distance(measured.features, features, self._within)
-        found = {
-            distance: frechet_distance(self.statistics, features),
-            f"{distance}_se": frechet_standard_error(self.statistics, features),
+        return {
+            distance: frechet.value,
+            f"{distance}_se": frechet.standard_error,
+            scores.at_infinity(self.extractor.name): frechet.at_infinity,
             kernel: mmd.value,
             f"{kernel}_se": mmd.standard_error,
             **manifold_scores(measured.features, measured.radii, features)._asdict(),
         }
-        if len(features) >= scores.EXTRAPOLATED_FROM:
-            found[scores.at_infinity(self.extractor.name)] = frechet_at_infinity(
-                self.statistics, features
-            )
-        return found

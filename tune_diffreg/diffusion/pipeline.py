@@ -39,20 +39,29 @@ class Pipeline:
     """
 
     def __init__(self, folder: Path) -> None:
-        local: dict[str, Any] = {"local_files_only": True}
         self._folder = folder
-        with self._being_read():
-            network = UNet2DModel.load_config(folder, subfolder="unet", **local)
-        self._check_size(network)
+        self._check_size(self._config(UNet2DModel, "unet"))
         with self._being_read():
             self.unet = UNet2DModel.from_pretrained(
-                folder, subfolder="unet", use_safetensors=True, low_cpu_mem_usage=False, **local
+                folder,
+                subfolder="unet",
+                use_safetensors=True,
+                low_cpu_mem_usage=False,
+                local_files_only=True,
             ).eval()
-            schedule = DDIMScheduler.load_config(folder, subfolder="scheduler", **local)
         self._check_unet()
+        schedule = self._config(DDIMScheduler, "scheduler")
         self._check_schedule(schedule)
         with self._being_read():
             self.scheduler = DDIMScheduler.from_config(schedule)
+
+    def _config(self, kind: Any, part: str) -> dict[str, Any]:
+        """What a part of it says of itself."""
+        with self._being_read():
+            found = kind.load_config(self._folder, subfolder=part, local_files_only=True)
+        if not isinstance(found, dict):
+            raise InputError(f"{self._folder}: the configuration of its {part} is no JSON object")
+        return found
 
     @contextmanager
     def _being_read(self) -> Iterator[None]:

@@ -148,7 +148,7 @@ def test_it_says_so_again_until_ray_has_heard_and_a_notice_may_be_late(
         json.dumps({"action": "terminate", "time": 7}),
         json.dumps({"action": "terminate", "time": "soon"}),
         json.dumps({"action": "terminate", "time": "0001-01-01T00:00:00+23:59"}),
-        going("rebalance"),
+        pytest.param(going("rebalance"), id="another action"),
     ],
 )  # fmt: skip
 def test_what_is_not_awss_notice_is_none(service: Service, answer: str) -> None:

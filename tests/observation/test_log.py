@@ -96,6 +96,14 @@ def test_a_disk_that_is_full_costs_the_line_and_nothing_else(
     assert capsys.readouterr() == ("", "")
 
 
+def test_a_folder_that_is_gone_costs_the_line_and_nothing_else(file: Path) -> None:
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.FileHandler):
+            handler.close()  # and would be opened again
+    file.parent.rename(file.parent.with_name("unmounted"))
+    logging.getLogger("tune_diffreg").warning("nobody reads this")
+
+
 def test_every_event_of_a_search_is_logged_with_its_trial(file: Path, tmp_path: Path) -> None:
     study = tiny_study("halving.variant=promote", "halving.controls=0.0")
     subject = coordinator(tmp_path, study)

@@ -35,7 +35,12 @@ def log_to(path: Path, study: str) -> None:
 
 
 class _LogFile(logging.FileHandler):
-    """A line that cannot be written, on a full disk, is left out without a word on the screen."""
+    """A line that cannot be written, on a full disk or where the folder is gone, is left out
+    without a word on the screen."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with suppress(OSError):  # of opening the file again, which logging itself lets pass
+            super().emit(record)
 
     def handleError(self, record: logging.LogRecord) -> None:
         """Nothing."""

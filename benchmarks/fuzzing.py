@@ -93,7 +93,8 @@ def _slice(row: Row, inputs: int, seconds: float) -> None:
     tried = [int(n) for n in re.findall(r"^(?:Done |#)(\d+)", said, re.MULTILINE)]
     row["inputs"] += max(tried, default=0)
     row["seconds"] = round(row["seconds"] + time.monotonic() - began, 1)
-    row["crashes"] = sorted(path.name for path in crashes.glob("*-*"))
+    kept = sorted(path.name for path in crashes.glob("*-*"))
+    row["crashes"] = [crash for crash in kept if _crashes(name, crash)]  # others are repaired
     if done.returncode != 0 and not row["crashes"]:
         raise SystemExit(f"{name}: the fuzzer ended with {done.returncode}:\n{said[-3000:]}")
     print(f"{name}: {row['inputs']:,} inputs, {len(row['crashes'])} crashes", flush=True)

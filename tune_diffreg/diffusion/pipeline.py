@@ -76,11 +76,7 @@ class Pipeline:
     def _check_size(self, network: dict[str, Any]) -> None:
         """Before it is built: a short text may describe a network that no machine holds."""
         layers = network.get("layers_per_block", 2)  # as diffusers does
-        if not _counts(layers) or layers > _MOST_LAYERS:
-            raise InputError(
-                f"{self._folder}: unet/config.json: layers_per_block must be a whole number of at "
-                f"most {_MOST_LAYERS}, found {layers!r:.40}"
-            )
+        self._check_number("unet/config.json: layers_per_block", layers, _MOST_LAYERS)
         with self._being_read(), torch.device("meta"):
             described = UNet2DModel.from_config(network).num_parameters()
         weights = sum(file.stat().st_size for file in (self._folder / "unet").glob(_WEIGHTS))
@@ -117,10 +113,14 @@ class Pipeline:
 
     def _check_schedule(self, schedule: dict[str, Any]) -> None:
         timesteps = schedule.get("num_train_timesteps", 1000)  # as diffusers does
-        if not _counts(timesteps) or timesteps > _MOST_TIMESTEPS:
+        name = "scheduler/scheduler_config.json: num_train_timesteps"
+        self._check_number(name, timesteps, _MOST_TIMESTEPS)
+
+    def _check_number(self, name: str, value: Any, most: int) -> None:
+        if not _counts(value) or value > most:
             raise InputError(
-                f"{self._folder}: scheduler/scheduler_config.json: num_train_timesteps must be a "
-                f"whole number of at most {_MOST_TIMESTEPS:,}, found {timesteps!r:.40}"
+                f"{self._folder}: {name} must be a whole number of at most {most:,}, found "
+                f"{value!r:.40}"
             )
 
     @property

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from tune_diffreg.errors import InputError
-from tune_diffreg.evaluation.sources import sources
+from tune_diffreg.evaluation.sources import add_code
 from tune_diffreg.factory import call_factory, in_a_line
 from tune_diffreg.files import user_path
+from tune_diffreg.hashing import add_tensors
 from tune_diffreg.study import Evaluation, Extractor
 
 _BATCH = 256
@@ -135,10 +136,6 @@ def load_extractor(evaluation: Evaluation) -> FeatureExtractor:
 def _digest(network: nn.Module, factory: str) -> str:
     """Of the weights, of the text that the network prints as, and of the code that it runs."""
     sha = hashlib.sha256(repr(network).encode())
-    for name, source in sources(network, factory.split(":", maxsplit=1)[0]):
-        sha.update(f"{name} {len(source)}".encode() + source)
-    state: dict[str, Any] = network.state_dict()
-    for name, tensor in state.items():
-        sha.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        sha.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    add_code(sha, network, factory.split(":", maxsplit=1)[0])
+    add_tensors(sha, network.state_dict().items())
     return sha.hexdigest()

@@ -143,7 +143,7 @@ class Coordinator:
             return Decision.FAIL
         decision = self._judge(record, images, scores)
         self._budget.spend(images - record.images)
-        others = [other for other in self._running.values() if other is not record]
+        others = (other for other in self._running.values() if other is not record)
         if decision.goes_on and self._budget.stops(others):
             decision = Decision.PRUNE
         self._note(

@@ -12,6 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import save
 
 from tune_diffreg.files import write_atomically
+from tune_diffreg.hashing import add_tensors
 
 _CHECKSUM = "sha256"
 """Among the metadata of the file; of files by earlier versions it is not."""
@@ -40,9 +41,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
 
 
 def _digest(weights: Mapping[str, torch.Tensor]) -> str:
-    """SHA-256 of the names, kinds, shapes and bytes of contiguous tensors."""
+    """SHA-256 of all weights, whatever their order."""
     sha = hashlib.sha256()
-    for name, tensor in sorted(weights.items()):
-        sha.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        sha.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    add_tensors(sha, sorted(weights.items()))
     return sha.hexdigest()

@@ -32,6 +32,7 @@ _LONGEST_SLICE = 60
 _LARGEST = 16_384  # bytes of an input
 _TIMEOUT = 30  # seconds that one input may take
 _MEMORY = 6_000  # MB
+_FUZZED = ("benchmarks.fuzz_targets", "benchmarks.fuzz_examples")
 _GUIDED_BY = ["tune_diffreg", "yaml", "zipfile", "numpy.lib.format", "optuna.storages.journal"]
 
 Row = dict[str, Any]
@@ -107,9 +108,8 @@ def _fuzz(name: str, arguments: list[str]) -> None:
     import atheris
 
     # What the seeds are made with is imported before, what is guided by it after.
-    for module in [m for m in sys.modules if m.startswith(tuple(_GUIDED_BY))]:
+    for module in [m for m in sys.modules if m.startswith((*_GUIDED_BY, *_FUZZED))]:
         del sys.modules[module]
-    del sys.modules["benchmarks.fuzz_targets"]
     with atheris.instrument_imports(include=_GUIDED_BY):
         from benchmarks import fuzz_targets
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -123,9 +124,14 @@ def test_a_name_is_free_for_the_same_study_until_it_ends(tmp_path: Path) -> None
         admit(study, tmp_path)
 
 
-def test_a_cluster_that_names_no_storage_must_be_told_one() -> None:
-    with pytest.raises(InputError, match="--storage is missing, and the cluster names none"):
-        admit(tiny_study(), Path("runs"))
+def test_a_cluster_that_names_no_storage_must_be_told_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    StudyFolder(Path("runs"), "digits").create(tiny_study())  # it happens to be there
+    for asked in (partial(admit, tiny_study("search.seed=9")), partial(readmit, "digits")):
+        with pytest.raises(InputError, match="--storage is missing, and the cluster names none"):
+            asked(Path("runs"))
 
 
 def test_two_who_submit_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,7 @@ def admit(study: Study, storage: Path) -> str:
     Raises:
         InputError: the study's name is taken there: one of it runs, has ended, or is another.
     """
+    address = _address(storage)
     folder = StudyFolder(storage, study.name)
     folder.refresh()
     if folder.study.exists():
@@ -30,7 +31,7 @@ def admit(study: Study, storage: Path) -> str:
                 f"one by `resume {study.name}`, or choose another name (--set name=...)"
             )
         _require_something_to_do(folder)
-    return _address(storage)
+    return address
 
 
 def readmit(name: str, storage: Path) -> str:
@@ -39,8 +40,9 @@ def readmit(name: str, storage: Path) -> str:
     Raises:
         InputError: it is not there, runs, or has ended.
     """
+    address = _address(storage)
     _require_something_to_do(open_study(storage, name))
-    return _address(storage)
+    return address
 
 
 def _require_something_to_do(folder: StudyFolder) -> None:

@@ -259,7 +259,8 @@ def targets() -> dict[str, Target]:
         "--set": Target(
             overrides,
             (b"search.trials=40", b"search.space={optimizer.clip_norm: {choices: [1, null]}}",
-             b"tracking.uri='http://host'", b"training.ema=[0.9, 0.99]", b"confirmation=null"),
+             b"search.space.optimizer.weight_decay.low=0.1", b"tracking.uri='http://host'",
+             b"training.ema=[0.9, 0.99]", b"confirmation=null"),
             10_000,
         ),
         "best.yaml": Target(best_file, (examples.best_yaml(),), 10_000),

@@ -25,7 +25,8 @@ One YAML file is one study. This page is generated from the code (`make docs`): 
 may be, its default and what it means. "required" has no default. Images seen is the unit of
 everything that has a length. An unknown key is an error.
 
-A setting can be changed without editing the file: `--set optimizer.clip_norm=null`.
+A setting can be changed without editing the file: `--set optimizer.clip_norm=null`,
+what is searched too: `--set search.space.optimizer.weight_decay.high=0.1`.
 """
 
 _LIMITS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}

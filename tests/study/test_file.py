@@ -33,6 +33,24 @@ def test_set_overrides_a_setting() -> None:
     assert tiny_study("optimizer.clip_norm=null").optimizer.clip_norm is None
 
 
+def test_set_overrides_what_is_searched_and_what_a_baseline_differs_in() -> None:
+    decay, warmup, dropout = (
+        "optimizer.weight_decay", "optimizer.warmup", "regularization.residual_dropout",
+    )  # fmt: skip
+    search = tiny_study(
+        f"search.space.{decay}={{low: 0.01, high: 0.1}}",
+        f"search.space.{dropout}.high=0.2",
+        f"search.space.{warmup}={{choices: [0, 64]}}",
+        f"search.baselines.published.{dropout}=0.3",
+        f"search.baselines.light.{decay}=0.02",
+    ).search
+    assert (search.space[decay].low, search.space[decay].high) == (0.01, 0.1)
+    assert (search.space[dropout].low, search.space[dropout].high) == (0.0, 0.2)
+    assert search.space[warmup].choices == [0, 64]
+    assert search.baselines["published"] == {dropout: 0.3}
+    assert search.baselines["light"] == {decay: 0.02}
+
+
 def test_a_study_survives_being_written_and_read() -> None:
     study = read_study(DIGITS)
     assert (
@@ -43,6 +61,7 @@ def test_a_study_survives_being_written_and_read() -> None:
 @pytest.mark.parametrize(
     ("override", "sentence"),
     [
+        ("search.space.optimizer.decay={low: 0, high: 1}", "no single setting 'optimizer.decay'"),
         ("trainng.images=5", "trainng: there is no such setting; did you mean 'training'?"),
         ("training.imges=5", "training.imges: there is no such setting; did you mean 'images'?"),
         ("training.batch_size=many", "training.batch_size: must be a whole number, found 'many'"),

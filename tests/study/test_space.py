@@ -33,6 +33,8 @@ def test_override_changes_a_copy() -> None:
     assert before == {"a": {"b": 1, "c": 2}}
     with pytest.raises(ValueError, match="single setting"):
         override(before, {"a.b.c": 1})
+    with pytest.raises(ValueError, match="single setting"):
+        override({"search": {"space": 3}}, {"search.space.a.b": 1})
 
 
 def test_whole_numbers_are_told_from_real_ones_by_the_setting() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import re
 from collections.abc import Mapping
 from typing import Any, Self, get_args
 
@@ -110,7 +111,7 @@ def override(config: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, 
     """A copy of the nested `config` with each dotted path of `values` set."""
     result = copy.deepcopy(dict(config))
     for path, value in values.items():
-        *sections, key = path.split(".")
+        *sections, key = _keys(result, path)
         inner = result
         for section in sections:
             below = inner.setdefault(section, {})
@@ -119,6 +120,24 @@ def override(config: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, 
             inner = below
         inner[key] = value
     return result
+
+
+_OF_PATHS = re.compile(r"(search\.space|search\.baselines\.[^.]+)\.(.+)")
+"""A section of a study file whose keys are dotted paths themselves, and what follows it."""
+
+
+def _keys(config: Mapping[str, Any], path: str) -> list[str]:
+    """Those that a dotted path leads through, one a level."""
+    of_paths = _OF_PATHS.fullmatch(path)
+    if of_paths is None:
+        return path.split(".")
+    keys, rest = of_paths[1].split("."), of_paths[2]
+    section: Any = config
+    for key in keys:
+        section = section.get(key) if isinstance(section, dict) else None
+    known = section if isinstance(section, dict) and rest not in section else {}
+    there = [key for key in known if rest.startswith(f"{key}.")]
+    return [*keys, there[0], rest.removeprefix(f"{there[0]}.")] if there else [*keys, rest]
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -10,6 +10,7 @@ from torchvision.io import write_png
 
 from tests.conftest import DIGITS, TINY, Command, run_cli, tiny_study
 from tests.search.test_coordinator import coordinator, play
+from tune_diffreg import __version__
 from tune_diffreg.results import StudyFolder
 
 
@@ -23,6 +24,31 @@ def sentence(printed: str) -> str:
     assert printed.count("\n") == 1, printed
     assert "Traceback" not in printed
     return printed
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("rnu study.yaml", "no such command 'rnu'. Did you mean 'run'; see `tune-diffreg --help`"),
+        ("run", "missing argument 'STUDY'; see `tune-diffreg run --help`"),
+        ("run study.yaml --storag x", "no such option: --storag"),
+        ("export digits", "missing option '--output'"),
+        ("ui --port many", "invalid value for '--port'"),
+        ("best digits pens", "unexpected extra argument"),
+        ("list --json=3", "does not take a value"),
+    ],
+)
+def test_a_command_that_is_mistyped(typed: str, expected: str, command: Command) -> None:
+    status, printed = command(*typed.split())
+    assert status == 2
+    assert expected in sentence(printed)
+
+
+def test_help_and_version(command: Command) -> None:
+    for typed, wanted in ((), 2), (("--help",), 0), (("run", "--help"), 0):
+        status, printed = command(*typed)
+        assert (status, printed.startswith("Usage: tune-diffreg")) == (wanted, True)
+    assert command("--version") == (0, f"tune-diffreg {__version__}\n")
 
 
 @pytest.mark.parametrize("verb", ["run", "check"])

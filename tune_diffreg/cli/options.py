@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
+from tune_diffreg import __version__
 from tune_diffreg.mirror import storage_at
 
 # Nothing that we start reports usage, unless the user wants it to.
@@ -43,11 +44,28 @@ app = typer.Typer(
     name="tune-diffreg",
     cls=_InOrder,
     help="Finds the regularisation with which a diffusion model generalises from few images.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"tune-diffreg {__version__}")
+        raise typer.Exit
+
+
+_Version = Annotated[
+    bool,
+    typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version."),
+]
+
+
+@app.callback()
+def _(version: _Version = False) -> None:
+    """What comes before a command."""
+
 
 File = Annotated[Path, typer.Argument(metavar="STUDY", help="Study file (YAML).")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the study.")]

@@ -16,7 +16,7 @@ from tests.test_faults import actors, children, journal, wait_for
 from tune_diffreg.results import open_study, read_journal, repetitions
 from tune_diffreg.results.journal import Event
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.drill, pytest.mark.timeout(600)]
 
 
 def repeated(events: list[Event]) -> int:

@@ -11,7 +11,7 @@ from benchmarks.drills.losses import KINDS_OF_LOSS
 from benchmarks.drills.undisturbed import undisturbed
 from benchmarks.faults import drill
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.drill, pytest.mark.timeout(900)]
 
 
 def test_nothing_is_lost_by_a_kill_after_the_clock_was_set_back(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from tests.test_faults import (
     wait_for,
 )
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.drill, pytest.mark.timeout(600)]
 
 # One trial at a time, so that the order of decisions is fixed.
 ALONE = [

@@ -125,6 +125,7 @@ def test_another_machine_sees_what_a_study_is_doing_and_reads_its_log(
 
 
 @pytest.mark.slow
+@pytest.mark.drill
 @pytest.mark.timeout(600)
 def test_a_study_whose_storage_went_silent_is_gone_on_with_elsewhere(
     silenced: tuple[str, psutil.Process], monkeypatch: pytest.MonkeyPatch, tmp_path: Path,

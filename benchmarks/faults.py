@@ -132,8 +132,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="how often each is done")
     parser.add_argument(
         "--undisturbed", type=Path,
-        help="folder that keeps the undisturbed runs for the next call; delete it when the code "
-        "has changed",
+        help="folder that keeps the undisturbed runs for the next call by the same code",
     )  # fmt: skip
     arguments = parser.parse_args()
     runs = pd.read_csv(RUNS) if RUNS.exists() else pd.DataFrame()

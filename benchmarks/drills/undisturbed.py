@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+import tune_diffreg
 from benchmarks.drills.scene import NAME, scene
 from tune_diffreg.results import StudyFolder, read_journal
 
@@ -34,8 +35,14 @@ class Undisturbed:
 
 
 def undisturbed(kept: Path, overrides: tuple[str, ...]) -> Undisturbed:
-    """The run of a study with these overrides, made where `kept` does not hold it yet."""
-    storage = kept / sha256("\n".join(overrides).encode()).hexdigest()[:16]
+    """The run of a study with these overrides, made where `kept` does not hold it yet.
+
+    One that other code has made is none: scores are compared to the last bit.
+    """
+    of_it = sha256("\n".join(overrides).encode())
+    for path in sorted(Path(tune_diffreg.__file__).parent.rglob("*.py")):
+        of_it.update(path.read_bytes())
+    storage = kept / of_it.hexdigest()[:16]
     if not storage.exists():
         _make(storage, overrides)
     times = [event["time"] for event in read_journal(StudyFolder(storage, NAME).journal)]

@@ -1,6 +1,6 @@
 # make tune   installs what is needed and runs the digits study (CPU, minutes)
 # make test   installs what is needed and runs the tests, but for drills
-# make drills the same for drills: tests that do harm to whole studies, a quarter of an hour
+# make drills the same for drills: tests that do harm to whole studies, ten minutes
 # make lint   ruff, mypy and the import rules
 PYTHON ?= python3
 BIN := .venv/bin

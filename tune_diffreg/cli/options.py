@@ -53,7 +53,7 @@ app = typer.Typer(
 def _print_version(asked: bool) -> None:
     if asked:
         typer.echo(f"tune-diffreg {__version__}")
-        raise typer.Exit
+        leave(0)
 
 
 _Version = Annotated[
